@@ -1,0 +1,57 @@
+"""What tsmemory asks of a frozen time-series foundation model."""
+
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float = NDArray[np.float32]
+
+
+class BackboneOutput(NamedTuple):
+    """Keys ``(B, d)`` and quantiles ``(B, Q, H)`` of one pass."""
+
+    keys: Float
+    quantiles: Float
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """A frozen forecaster with quantiles and an embedding.
+
+    Every method takes contexts ``(B, L)`` in any unit, NaN where missing, and answers row by row:
+    the answer for one context does not depend on the others in its batch.
+
+    Attributes:
+        name: What reports call it.
+        fingerprint: Digest of weights and settings; artefacts are tied to it.
+        quantile_levels: Levels of its quantiles, ascending, the median among them.
+        context_length: The most steps of context it reads; earlier ones are ignored.
+        native_horizon: Steps it forecasts in one pass; longer horizons are rolled out.
+        licence: Licence of the weights.
+        pretraining_data: What it was trained on, so that contaminated benchmarks can be named.
+    """
+
+    name: str
+    fingerprint: str
+    quantile_levels: tuple[float, ...]
+    context_length: int
+    native_horizon: int
+    licence: str
+    pretraining_data: str
+
+    def predict_quantiles(self, contexts: Float, horizon: int) -> Float:
+        """Quantile forecasts, ascending over levels. Shape ``(B, Q, H)``."""
+        ...
+
+    def embed(self, contexts: Float) -> Float:
+        """One embedding for each context. Shape ``(B, d)``."""
+        ...
+
+    def encode_and_predict(self, contexts: Float, horizon: int) -> BackboneOutput:
+        """Embeddings and quantiles from one pass."""
+        ...
+
+
+class BackboneError(ValueError):
+    """A backbone that cannot be found, read or used as asked."""

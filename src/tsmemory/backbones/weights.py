@@ -1,0 +1,81 @@
+"""Finding the weights of a backbone: a local folder, the hub's cache, or the hub itself."""
+
+import os
+import socket
+from pathlib import Path
+
+from tsmemory.backbones.protocol import BackboneError
+from tsmemory.fingerprint import digest, sha256_of_file
+
+_FILES = ("config.json", "model.safetensors")
+_CONNECT_SECONDS = 3.0
+
+
+def find_weights(source: str | Path, revision: str | None = None) -> Path:
+    """Return the folder that holds ``config.json`` and ``model.safetensors``.
+
+    A folder is used as it is. Anything else is a hub id: the cache is asked first, the network only
+    when the cache lacks it, and a missing network is said at once rather than after retries.
+
+    Args:
+        source: Local folder or hub id (``owner/name``).
+        revision: Branch, tag or commit on the hub.
+
+    Returns:
+        Path of the folder.
+
+    Raises:
+        BackboneError: Nothing there, or a file is missing; the message says how to place it.
+    """
+    folder = Path(source)
+    if folder.is_dir():
+        missing = [name for name in _FILES if not (folder / name).is_file()]
+        if missing:
+            raise BackboneError(f"backbone folder {folder} lacks {', '.join(missing)}")
+        return folder
+    text = str(source)
+    if text.count("/") != 1 or text.startswith((".", "/")):
+        raise BackboneError(
+            f"backbone {text!r} is neither a known name, a local folder nor a hub id (owner/name)"
+        )
+    return _from_hub(text, revision)
+
+
+def weights_fingerprint(folder: Path) -> str:
+    """Digest of the configuration and the weights in a folder."""
+    return digest({name: sha256_of_file(folder / name) for name in _FILES})
+
+
+def _from_hub(hub_id: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    patterns = list(_FILES)
+    try:
+        return Path(
+            snapshot_download(
+                hub_id, revision=revision, allow_patterns=patterns, local_files_only=True
+            )
+        )
+    except LocalEntryNotFoundError:
+        pass
+    if not _hub_is_reachable():
+        raise BackboneError(
+            f"backbone {hub_id!r} is not in the local cache and the hub cannot be reached. "
+            f"On a machine with network run `hf download {hub_id} {' '.join(_FILES)} "
+            f"--local-dir my_backbone`, copy the folder here and give its path as the backbone."
+        )
+    try:
+        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=patterns))
+    except (HfHubHTTPError, OSError) as error:
+        raise BackboneError(f"backbone {hub_id!r} could not be downloaded: {error}") from error
+
+
+def _hub_is_reachable() -> bool:
+    if os.environ.get("HF_HUB_OFFLINE", "0").upper() in {"1", "TRUE", "YES", "ON"}:
+        return False
+    try:
+        socket.create_connection(("huggingface.co", 443), timeout=_CONNECT_SECONDS).close()
+    except OSError:
+        return False
+    return True
