@@ -1,0 +1,182 @@
+"""Moving-block bootstrap over time-ordered forecast origins (METHOD 1.7 and 1.8).
+
+Neighbouring origins share most of their targets, so their errors are resampled in blocks of
+consecutive origins (Künsch 1989). A resample is held as how often it uses each origin: its sums
+are then one matrix product, and one set of resamples serves, paired, every method and metric.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Sums = NDArray[np.float64]
+
+
+def per_origin(values: Sums, origin_time: NDArray[np.generic]) -> tuple[NDArray[np.generic], Sums]:
+    """Add up the windows that share an origin, over channels and series.
+
+    Args:
+        values: Sums per window. Shape ``(N, ...)``.
+        origin_time: Origin of each window, comparable between series. Shape ``(N,)``.
+
+    Returns:
+        The T distinct origins in time order, and their sums of shape ``(T, ...)``.
+
+    Raises:
+        ValueError: If the two differ in length.
+    """
+    if len(values) != len(origin_time):
+        raise ValueError(f"{len(values)} windows but {len(origin_time)} origin times")
+    order = np.argsort(origin_time, kind="stable")
+    times, first = np.unique(origin_time[order], return_index=True)
+    return times, np.add.reduceat(values[order], first, axis=0, dtype=np.float64)
+
+
+def n_blocks(n: int, block: int) -> int:
+    """Count the whole blocks of ``block`` consecutive origins that fit into ``n``.
+
+    Raises:
+        ValueError: If ``block`` is below 1.
+    """
+    if block < 1:
+        raise ValueError(f"a block holds at least one origin, got {block}")
+    return n // block
+
+
+def moving_block_weights(n: int, block: int, samples: int, rng: np.random.Generator) -> Sums:
+    """Draw moving-block resamples of ``n`` time-ordered origins.
+
+    Each resample joins blocks of consecutive origins, drawn with replacement from all places where
+    a block fits; the last one is cut so that ``n`` origins are used.
+
+    Args:
+        n: Number of origins T.
+        block: Origins in a block; it should cover the horizon.
+        samples: Number of resamples.
+        rng: Source of randomness.
+
+    Returns:
+        How often each resample uses each origin, shape ``(samples, n)``; each line sums to ``n``.
+        Where fewer than two blocks fit, resampling says nothing about the spread: shape ``(0, n)``.
+    """
+    if n_blocks(n, block) < 2:
+        return np.zeros((0, n))
+    length = np.full(-(-n // block), block)
+    length[-1] = n - block * (len(length) - 1)
+    start = rng.integers(0, n - block + 1, size=(samples, len(length)))
+    # Blocks are marked where they begin and where they end; the running sum counts open blocks.
+    line = np.arange(samples)[:, None] * (n + 1)
+    size = samples * (n + 1)
+    opened = np.bincount((line + start).ravel(), minlength=size)
+    opened -= np.bincount((line + start + length).ravel(), minlength=size)
+    return opened.reshape(samples, n + 1)[:, :n].cumsum(axis=1, dtype=np.float64)
+
+
+def ratio_interval(
+    numerator: Sums, denominator: Sums, weights: Sums, level: float = 0.95
+) -> tuple[float, float]:
+    """Percentile interval of a ratio of sums.
+
+    Args:
+        numerator: Numerator's sums per origin. Shape ``(T,)``.
+        denominator: Denominator's sums per origin. Shape ``(T,)``.
+        weights: Resamples of :func:`moving_block_weights`. Shape ``(samples, T)``.
+        level: Probability that the interval should hold.
+
+    Returns:
+        Lower and upper end, NaN where there are no resamples or nothing is countable.
+    """
+    sums = weights @ np.column_stack([numerator, denominator])
+    return _percentiles(_ratio(sums[:, 0], sums[:, 1]), level)
+
+
+def skill_interval(
+    numerator: Sums,
+    denominator: Sums,
+    reference_numerator: Sums,
+    reference_denominator: Sums,
+    weights: Sums,
+    level: float = 0.95,
+) -> tuple[float, float, float]:
+    """Skill ``1 - error / reference error`` and its percentile interval, resampled in pairs.
+
+    Args:
+        numerator: Numerator of the method's error per origin. Shape ``(T,)``.
+        denominator: Denominator of the method's error per origin. Shape ``(T,)``.
+        reference_numerator: Numerator of the reference's error per origin. Shape ``(T,)``.
+        reference_denominator: Denominator of the reference's error per origin. Shape ``(T,)``.
+        weights: Resamples of :func:`moving_block_weights`. Shape ``(samples, T)``.
+        level: Probability that the interval should hold.
+
+    Returns:
+        Skill, lower and upper end, NaN where they are not defined.
+    """
+    columns = np.column_stack([numerator, denominator, reference_numerator, reference_denominator])
+    skill = _skill(columns.sum(axis=0, keepdims=True))
+    return (float(skill[0]), *_percentiles(_skill(weights @ columns), level))
+
+
+def one_sided_improvement(
+    loss: Sums, reference_loss: Sums, block: int, samples: int, rng: np.random.Generator
+) -> float:
+    """Test whether a loss is below a reference's, by a recentred moving-block bootstrap.
+
+    The null hypothesis is that the mean loss is not below the reference's. Resampled mean
+    differences are recentred at zero, which imposes the null at its border, and the p-value is
+    the share of them at or below the observed one. (The share of resampled differences above zero
+    would assume a symmetric distribution and inherits the bias of the block ends.) With k blocks
+    the resamples spread too little by sqrt(1 - 1/k), because blocks are centred at their own
+    mean; this is undone, since validation may hold only a handful of blocks. Blocks of H origins
+    still understate the spread of H-step errors, which are correlated up to H origins apart: on
+    simulated equal forecasts a nominal 5 % test rejects 9-12 %, with blocks of 2 H about 7 %.
+
+    Args:
+        loss: Mean loss at each time-ordered origin. Shape ``(T,)``.
+        reference_loss: The reference's. Shape ``(T,)``.
+        block: Origins in a block; it should cover the horizon.
+        samples: Number of resamples.
+        rng: Source of randomness.
+
+    Returns:
+        The p-value, at least ``1 / (samples + 1)``; 1 where fewer than two blocks fit, which is no
+        evidence of a gain.
+
+    Raises:
+        ValueError: If shapes differ or a loss is not finite.
+    """
+    difference = np.asarray(loss, dtype=np.float64) - reference_loss
+    if difference.ndim != 1 or np.shape(loss) != np.shape(reference_loss):
+        raise ValueError(f"losses of shape {np.shape(loss)} and {np.shape(reference_loss)} differ")
+    if not np.isfinite(difference).all():
+        raise ValueError("losses must be finite; leave out origins without an observed target")
+    n = len(difference)
+    weights = moving_block_weights(n, block, samples, rng)
+    if not len(weights):
+        return 1.0
+    observed = difference.mean()
+    means = weights @ difference / n
+    blocks = n / block
+    null = (means - means.mean()) * np.sqrt(blocks / (blocks - 1.0))
+    return float((1 + np.count_nonzero(null <= observed)) / (samples + 1))
+
+
+def _ratio(numerator: Sums, denominator: Sums) -> Sums:
+    """Elementwise ratio, NaN where the denominator is zero."""
+    undefined = np.full_like(numerator, np.nan)
+    return np.divide(numerator, denominator, out=undefined, where=denominator != 0)
+
+
+def _skill(sums: Sums) -> Sums:
+    """Skill of each line of the four sums of :func:`skill_interval`, shape ``(samples,)``."""
+    error = _ratio(sums[:, 0], sums[:, 1])
+    return 1.0 - _ratio(error, _ratio(sums[:, 2], sums[:, 3]))
+
+
+def _percentiles(values: Sums, level: float) -> tuple[float, float]:
+    """Ends of the central interval of the defined values."""
+    if not 0 < level < 1:
+        raise ValueError(f"the interval's level must lie between 0 and 1, got {level}")
+    defined = values[~np.isnan(values)]
+    if not len(defined):
+        return float("nan"), float("nan")
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

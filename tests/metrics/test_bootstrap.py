@@ -1,0 +1,194 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tsmemory.metrics import (
+    moving_block_weights,
+    n_blocks,
+    one_sided_improvement,
+    per_origin,
+    ratio_interval,
+    skill_interval,
+)
+
+
+def test_per_origin_adds_up_windows_in_time_order():
+    rng = np.random.default_rng(0)
+    time = rng.integers(0, 9, 50) * 7
+    values = rng.normal(size=(50, 2, 3))
+    times, sums = per_origin(values, time)
+    assert times.tolist() == sorted(set(time.tolist()))
+    for index, at in enumerate(times):
+        np.testing.assert_allclose(sums[index], values[time == at].sum(axis=0))
+
+
+def test_per_origin_takes_timestamps_and_single_values():
+    time = np.array(["2024-01-02", "2024-01-01", "2024-01-02"], dtype="datetime64[D]")
+    times, sums = per_origin(np.array([1.0, 2.0, 3.0]), time)
+    assert times.tolist() == [time[1], time[0]]
+    assert sums.tolist() == [2.0, 4.0]
+
+
+def test_per_origin_of_no_windows_is_empty():
+    times, sums = per_origin(np.zeros((0, 4)), np.zeros(0, dtype=np.int64))
+    assert len(times) == 0
+    assert sums.shape == (0, 4)
+
+
+def test_per_origin_refuses_lengths_that_differ():
+    with pytest.raises(ValueError, match="3 windows but 2 origin times"):
+        per_origin(np.zeros(3), np.zeros(2))
+
+
+@given(n=st.integers(1, 60), block=st.integers(1, 40), seed=st.integers(0, 999))
+def test_weights_use_n_origins_in_consecutive_blocks(n, block, seed):
+    weights = moving_block_weights(n, block, 20, np.random.default_rng(seed))
+    if n_blocks(n, block) < 2:
+        assert weights.shape == (0, n)
+        return
+    assert weights.shape == (20, n)
+    starts = np.random.default_rng(seed).integers(0, n - block + 1, (20, math.ceil(n / block)))
+    for line, sample in zip(weights, starts, strict=True):
+        indices = np.concatenate([np.arange(start, start + block) for start in sample])[:n]
+        np.testing.assert_array_equal(line, np.bincount(indices, minlength=n))
+
+
+def test_every_resample_comes_apart_into_runs_of_neighbours():
+    for line in moving_block_weights(30, 6, 50, np.random.default_rng(1)):
+        for _ in range(5):
+            first = np.flatnonzero(line)[0]
+            line[first : first + 6] -= 1
+            assert (line >= 0).all()
+        assert not line.any()
+
+
+def test_n_blocks_counts_whole_blocks():
+    assert [n_blocks(n, 24) for n in (23, 24, 119, 120)] == [0, 1, 4, 5]
+    with pytest.raises(ValueError, match="at least one origin"):
+        n_blocks(5, 0)
+
+
+def test_intervals_match_a_loop_over_resamples():
+    rng = np.random.default_rng(2)
+    a, b, c, d = rng.uniform(1, 2, size=(4, 40))
+    weights = moving_block_weights(40, 6, 200, rng)
+    ratios, skills = [], []
+    for line in weights:
+        used = np.repeat(np.arange(40), line.astype(int))
+        ratios.append(a[used].sum() / b[used].sum())
+        skills.append(1 - ratios[-1] / (c[used].sum() / d[used].sum()))
+    assert ratio_interval(a, b, weights, 0.9) == pytest.approx(np.quantile(ratios, [0.05, 0.95]))
+    skill, low, high = skill_interval(a, b, c, d, weights, 0.9)
+    assert skill == pytest.approx(1 - (a.sum() / b.sum()) / (c.sum() / d.sum()))
+    assert (low, high) == pytest.approx(np.quantile(skills, [0.05, 0.95]))
+
+
+def test_skill_against_itself_is_exactly_zero():
+    rng = np.random.default_rng(3)
+    a, b = rng.uniform(1, 2, size=(2, 30))
+    weights = moving_block_weights(30, 5, 100, rng)
+    assert skill_interval(a, b, a, b, weights) == (0.0, 0.0, 0.0)
+
+
+def test_paired_resampling_cancels_what_methods_share():
+    rng = np.random.default_rng(4)
+    hard = rng.exponential(size=200)
+    ones = np.ones(200)
+    weights = moving_block_weights(200, 1, 300, rng)
+    skill, low, high = skill_interval(0.9 * hard, ones, hard, ones, weights)
+    assert (skill, low, high) == pytest.approx((0.1, 0.1, 0.1))
+
+
+def test_intervals_are_undefined_without_enough_blocks_or_countable_values():
+    few = moving_block_weights(10, 6, 100, np.random.default_rng(5))
+    assert all(map(math.isnan, ratio_interval(np.ones(10), np.ones(10), few)))
+    weights = moving_block_weights(10, 2, 100, np.random.default_rng(5))
+    assert all(map(math.isnan, ratio_interval(np.zeros(10), np.zeros(10), weights)))
+    skill = skill_interval(np.ones(10), np.ones(10), np.zeros(10), np.ones(10), weights)
+    assert all(map(math.isnan, skill))
+
+
+def test_interval_refuses_an_impossible_level():
+    weights = moving_block_weights(10, 2, 5, np.random.default_rng(5))
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        ratio_interval(np.ones(10), np.ones(10), weights, 95.0)
+
+
+def test_p_value_matches_a_loop_over_resamples():
+    loss, reference = np.random.default_rng(13).normal(size=(2, 50))
+    difference = loss - 0.6 - reference
+    means = [
+        difference[np.repeat(np.arange(50), line.astype(int))].mean()
+        for line in moving_block_weights(50, 10, 200, np.random.default_rng(14))
+    ]
+    spread = [(mean - np.mean(means)) * math.sqrt(5 / 4) for mean in means]
+    expected = (1 + sum(value <= difference.mean() for value in spread)) / 201
+    got = one_sided_improvement(loss - 0.6, reference, 10, 200, np.random.default_rng(14))
+    assert got == pytest.approx(expected)
+    assert 0.01 < got < 0.5
+
+
+@pytest.mark.parametrize("block", [1, 5])
+def test_interval_covers_the_truth_as_often_as_it_says(block):
+    rng = np.random.default_rng(6)
+    weights = moving_block_weights(150, block, 400, rng)
+    covered = 0
+    for _ in range(300):
+        numerator, denominator = rng.exponential(2.0, 150), rng.uniform(0.5, 1.5, 150)
+        low, high = ratio_interval(numerator, denominator, weights, 0.9)
+        covered += low <= 2.0 <= high
+    assert 0.84 <= covered / 300 <= 0.95
+
+
+def test_improvement_is_rarely_claimed_where_there_is_none():
+    rng = np.random.default_rng(7)
+    p = [
+        one_sided_improvement(rng.normal(size=120), rng.normal(size=120), 4, 200, rng)
+        for _ in range(300)
+    ]
+    assert 0.02 <= np.mean(np.array(p) < 0.05) <= 0.1
+    assert 0.4 <= np.mean(p) <= 0.6
+
+
+def test_improvement_is_found_where_there_is_one_and_only_on_its_side():
+    rng = np.random.default_rng(8)
+    reference = rng.exponential(size=200)
+    better = reference - 0.2 + 0.1 * rng.normal(size=200)
+    assert one_sided_improvement(better, reference, 10, 500, rng) == pytest.approx(1 / 501)
+    assert one_sided_improvement(reference, better, 10, 500, rng) == 1.0
+
+
+def test_blocks_make_the_test_cautious_about_correlated_losses():
+    # A slow wave that happens to end low: single origins call it a gain, blocks do not.
+    rng = np.random.default_rng(9)
+    wave = np.sin(np.linspace(0, 3 * np.pi, 300)) * -1.0
+    wave += 0.1 * rng.normal(size=300)
+    zero = np.zeros(300)
+    assert one_sided_improvement(wave, zero, 1, 500, rng) < 0.01
+    assert one_sided_improvement(wave, zero, 60, 500, rng) > 0.05
+
+
+def test_no_difference_and_no_evidence_give_one():
+    loss = np.arange(20.0)
+    rng = np.random.default_rng(10)
+    assert one_sided_improvement(loss, loss, 4, 50, rng) == 1.0
+    assert one_sided_improvement(loss - 100, loss, 11, 50, rng) == 1.0
+
+
+def test_improvement_refuses_losses_that_do_not_pair():
+    rng = np.random.default_rng(11)
+    with pytest.raises(ValueError, match="differ"):
+        one_sided_improvement(np.zeros(3), np.zeros(1), 1, 5, rng)
+    with pytest.raises(ValueError, match="finite"):
+        one_sided_improvement(np.array([0.0, np.nan, 1.0]), np.zeros(3), 1, 5, rng)
+
+
+def test_same_seed_gives_the_same_answer():
+    loss = np.random.default_rng(0).normal(size=(2, 80))
+    first, second = (
+        one_sided_improvement(*loss, 5, 100, np.random.default_rng(12)) for _ in range(2)
+    )
+    assert first == second
