@@ -1,0 +1,1 @@
+"""The memory adapter: ridge skip, correction, distillation, fusion, forecaster."""

@@ -1,0 +1,158 @@
+"""The memory adapter of the default profile: a correction on what the backbone says (METHOD 1.5).
+
+    z, loc, scale = instance norm of x
+    hidden        = what the context's patches and the backbone's own embedding say
+    line          = z W + b                                         ridge, closed form, held fixed
+    median_m      = loc + scale * (line + s * (Qb_median - line) + u)      s, u from hidden, 0 at first
+    width_m[j]    = width_b[j] * c * softplus(t) / log 2                    t from hidden, 0 at first
+
+with s and t by horizon block and u by step. Everything at a step depends on the context and on the
+backbone's forecast of that step only, so one model serves every horizon: a shorter horizon is a
+slice of a longer one.
+"""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from tsmemory.memory.instance_norm import Normalised, instance_normalise
+from tsmemory.memory.ridge import Ridge
+
+
+@dataclass(frozen=True)
+class AdapterConfig:
+    """Sizes of a memory adapter.
+
+    Attributes:
+        context_length: L, steps it reads.
+        horizon: The longest horizon it corrects.
+        quantile_levels: Levels of the backbone it was made for.
+        key_length: Length d of the backbone's embedding.
+        block: Steps that share a gate and a spread.
+        patch_length: Steps in a patch.
+        patch_width: Features of a patch.
+        width: Features of the hidden state.
+        dropout: Dropout on the hidden state.
+    """
+
+    context_length: int
+    horizon: int
+    quantile_levels: tuple[float, ...]
+    key_length: int
+    block: int = 24
+    patch_length: int = 16
+    patch_width: int = 16
+    width: int = 128
+    dropout: float = 0.1
+
+    @property
+    def blocks(self) -> int:
+        """Number of horizon blocks; the last may be shorter."""
+        return math.ceil(self.horizon / self.block)
+
+    @property
+    def median(self) -> int:
+        """Index of the median level."""
+        return self.quantile_levels.index(0.5)
+
+
+class MemoryAdapter(nn.Module):
+    """Maps contexts, backbone quantiles and embeddings to memory quantiles."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+    spread: torch.Tensor
+
+    def __init__(self, config: AdapterConfig) -> None:
+        super().__init__()
+        self.config = config
+        L, H, D = config.context_length, config.horizon, config.width
+        self.register_buffer("weight", torch.zeros(L, H))
+        self.register_buffer("bias", torch.zeros(H))
+        self.register_buffer("spread", torch.ones(config.blocks))
+        patches = math.ceil(L / config.patch_length)
+        self.patch = nn.Linear(config.patch_length, config.patch_width)
+        self.mix = nn.Linear(patches * config.patch_width, D)
+        self.key = nn.Linear(config.key_length, D, bias=False)
+        self.norm = nn.LayerNorm(config.key_length, elementwise_affine=False)
+        self.dropout = nn.Dropout(config.dropout)
+        self.step = nn.Linear(D, H)
+        self.trust = nn.Linear(D, config.blocks)
+        self.widen = nn.Linear(D, config.blocks * (len(config.quantile_levels) - 1))
+        for head in (self.step, self.trust, self.widen):
+            nn.init.zeros_(head.weight)
+            nn.init.zeros_(head.bias)
+
+    def start_from(self, ridge: Ridge, spread: torch.Tensor) -> None:
+        """Take over the closed-form parts: the linear skip and one spread factor for each block."""
+        self.weight.copy_(ridge.weight)
+        self.bias.copy_(ridge.bias)
+        self.spread.copy_(spread)
+
+    def forward(
+        self, contexts: torch.Tensor, quantiles: torch.Tensor, keys: torch.Tensor
+    ) -> torch.Tensor:
+        """Memory quantiles.
+
+        Args:
+            contexts: NaN where missing, any unit. Shape ``(B, L)``.
+            quantiles: The backbone's, ascending over levels, same unit. Shape ``(B, Q, H')`` with
+                ``H'`` at most the adapter's horizon.
+            keys: The backbone's embeddings. Shape ``(B, d)``.
+
+        Returns:
+            Quantiles, ascending over levels. Shape ``(B, Q, H')``.
+        """
+        horizon, middle = quantiles.shape[2], self.config.median
+        normal = instance_normalise(contexts)
+        hidden = self._hidden(normal, keys)
+        line = normal.loc + normal.scale * (
+            normal.values @ self.weight[:, :horizon] + self.bias[:horizon]
+        )
+        trust = self._by_step(self.trust(hidden), horizon)
+        nudge = nn.functional.linear(hidden, self.step.weight[:horizon], self.step.bias[:horizon])
+        median = line + trust * (quantiles[:, middle] - line) + normal.scale * nudge
+        widths = self._widths(quantiles, hidden)
+        below = -widths[:, :middle].flip(1).cumsum(1).flip(1)
+        above = widths[:, middle:].cumsum(1)
+        offsets = torch.cat([below, torch.zeros_like(median)[:, None], above], dim=1)
+        return median[:, None] + offsets
+
+    def _hidden(self, normal: Normalised, keys: torch.Tensor) -> torch.Tensor:
+        """What the correction is made from. Shape ``(B, D)``."""
+        config = self.config
+        padding = -normal.values.shape[1] % config.patch_length
+        values = nn.functional.pad(normal.values, (padding, 0))
+        patches = values.unflatten(1, (-1, config.patch_length))  # (B, patches, patch length)
+        features = nn.functional.gelu(self.patch(patches)).flatten(1)
+        hidden: torch.Tensor = self.dropout(
+            nn.functional.gelu(self.mix(features) + self.key(self.norm(keys)))
+        )
+        return hidden
+
+    def _widths(self, quantiles: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+        """Distances between adjacent memory quantiles, never negative. Shape ``(B, Q-1, H')``."""
+        horizon, levels = quantiles.shape[2], len(self.config.quantile_levels)
+        own = quantiles.diff(dim=1).clamp_min(0)
+        factor = nn.functional.softplus(self.widen(hidden)) / math.log(2)
+        factor = factor.unflatten(1, (levels - 1, self.config.blocks))
+        return own * self._by_step(factor * self.spread, horizon)
+
+    def _by_step(self, by_block: torch.Tensor, horizon: int) -> torch.Tensor:
+        """Repeat block values over their steps. Shape ``(..., H')``."""
+        block = self.config.block
+        needed = math.ceil(horizon / block)
+        return by_block[..., :needed].repeat_interleave(block, dim=-1)[..., :horizon]
+
+    def describe(self) -> dict[str, Any]:
+        """Sizes and parameter counts, for previews and reports."""
+        trained = sum(p.numel() for p in self.parameters())
+        fixed = sum(b.numel() for b in self.buffers())
+        return {
+            **asdict(self.config),
+            "trained_parameters": trained,
+            "closed_form_parameters": fixed,
+        }

@@ -1,0 +1,131 @@
+"""The guard: no correction is shipped that validation does not show to help (METHOD 1.7)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tsmemory.metrics import n_blocks, one_sided_improvement, per_origin
+from tsmemory.series.series_set import Int
+
+
+@dataclass(frozen=True)
+class GuardConfig:
+    """The test.
+
+    Attributes:
+        alpha: Level of the one-sided test.
+        samples: Bootstrap samples.
+        min_blocks: With fewer bootstrap blocks, horizon blocks are pooled.
+        enabled: Off lets every weight through; for ablations.
+    """
+
+    alpha: float = 0.05
+    samples: int = 1000
+    min_blocks: int = 5
+    enabled: bool = True
+
+
+def guard_blocks(
+    loss: NDArray[np.float64],
+    reference: NDArray[np.float64],
+    origin_time: Int,
+    *,
+    block: int,
+    stride: int,
+    config: GuardConfig,
+    rng: np.random.Generator,
+) -> tuple[tuple[bool, ...], list[dict[str, object]]]:
+    """Test each horizon block for an improvement.
+
+    Windows that share an origin count as one observation. Errors h steps ahead of neighbouring
+    origins overlap, so a bootstrap block spans twice the steps ahead where validation is long
+    enough for ``min_blocks`` of them, once where it is not. Horizon blocks too far ahead even for
+    that are pooled and tested together with ``min_blocks`` bootstrap blocks.
+
+    Args:
+        loss: Loss of the candidate, NaN where unknown. Shape ``(N, blocks)``.
+        reference: Loss of the reference. Shape ``(N, blocks)``.
+        origin_time: Origin of each window. Shape ``(N,)``.
+        block: Steps in a horizon block.
+        stride: Steps between consecutive origins.
+        config: The test.
+        rng: Draws the bootstrap.
+
+    Returns:
+        Whether each block passes, and a line for each in words and figures.
+    """
+    verdicts: list[dict[str, object]] = []
+    pooled: list[int] = []
+    for number in range(loss.shape[1]):
+        gain, origins = _origin_losses(loss[:, [number]], reference[:, [number]], origin_time)
+        ahead = -(-(number + 1) * block // stride)
+        lengths = [n for n in (2 * ahead, ahead) if n_blocks(origins, n) >= config.min_blocks]
+        if lengths:
+            p = one_sided_improvement(*gain, lengths[0], config.samples, rng)
+            verdicts.append(_line(number, gain, p, lengths[0], config, pooled=False))
+        else:
+            pooled.append(number)
+            verdicts.append({})
+    if pooled:
+        far = loss[:, pooled], reference[:, pooled]
+        verdict = pooled_gain(*far, origin_time, config=config, rng=rng)
+        for number in pooled:
+            verdicts[number] = {**verdict, "block": number}
+    return tuple(bool(verdict["open"]) for verdict in verdicts), verdicts
+
+
+def pooled_gain(
+    loss: NDArray[np.float64],
+    reference: NDArray[np.float64],
+    origin_time: Int,
+    *,
+    config: GuardConfig,
+    rng: np.random.Generator,
+) -> dict[str, object]:
+    """Test all horizon blocks together, with ``min_blocks`` long bootstrap blocks.
+
+    Args:
+        loss: Loss of the candidate, NaN where unknown. Shape ``(N, blocks)``.
+        reference: Loss of the reference. Shape ``(N, blocks)``.
+        origin_time: Origin of each window. Shape ``(N,)``.
+        config: The test.
+        rng: Draws the bootstrap.
+
+    Returns:
+        The verdict in words and figures.
+    """
+    gain, origins = _origin_losses(loss, reference, origin_time)
+    length = max(origins // config.min_blocks, 1)
+    p = one_sided_improvement(*gain, length, config.samples, rng)
+    return _line(-1, gain, p, length, config, pooled=True)
+
+
+Gain = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+def _origin_losses(
+    loss: NDArray[np.float64], reference: NDArray[np.float64], origin_time: Int
+) -> tuple[Gain, int]:
+    """Mean losses by origin, over the windows and blocks that are known to both."""
+    known = ~np.isnan(loss) & ~np.isnan(reference)
+    sums = np.stack(
+        [np.where(known, loss, 0), np.where(known, reference, 0), known.astype(float)], axis=2
+    ).sum(axis=1)
+    _, totals = per_origin(sums, origin_time)
+    totals = totals[totals[:, 2] > 0]
+    return (totals[:, 0] / totals[:, 2], totals[:, 1] / totals[:, 2]), len(totals)
+
+
+def _line(
+    number: int, gain: Gain, p: float, length: int, config: GuardConfig, *, pooled: bool
+) -> dict[str, object]:
+    ours, theirs = (float(values.mean()) if len(values) else float("nan") for values in gain)
+    return {
+        "block": number,
+        "skill": 1 - ours / theirs if theirs > 0 else 0.0,
+        "p_value": float(p),
+        "bootstrap_block": int(length),
+        "pooled": pooled,
+        "open": bool(not config.enabled or p <= config.alpha),
+    }

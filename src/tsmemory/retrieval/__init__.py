@@ -1,0 +1,1 @@
+"""Keys, datastore and embargoed search."""

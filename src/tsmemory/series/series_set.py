@@ -1,0 +1,88 @@
+"""The panel as models read it: univariate rows in train z units, in one flat buffer."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+Float = NDArray[np.float32]
+Int = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class SeriesSet:
+    """Every channel of every series as its own univariate row.
+
+    Attributes:
+        flat: All rows one after another, in train z units, NaN where missing. Shape ``(total,)``.
+        offset: Where each row begins in ``flat``. Shape ``(R,)``.
+        length: Number of steps of each row. Shape ``(R,)``.
+        item_id: Series of each row. Shape ``(R,)``.
+        channel: Channel name of each row. Shape ``(R,)``.
+        calendar: Position of each row's first step on the grid that all series share. ``(R,)``.
+        mean: Training mean of each row, raw units. Shape ``(R,)``.
+        std: Training standard deviation of each row, raw units. Shape ``(R,)``.
+    """
+
+    flat: Float
+    offset: Int
+    length: Int
+    item_id: NDArray[np.object_]
+    channel: NDArray[np.object_]
+    calendar: Int
+    mean: NDArray[np.float64]
+    std: NDArray[np.float64]
+
+    @classmethod
+    def from_panel(cls, panel: pd.DataFrame, scaler: pd.DataFrame, freq: str) -> "SeriesSet":
+        """Build the rows of a regular panel.
+
+        Args:
+            panel: Long table ``item_id, timestamp, <channels>``, regular, sorted, NaN = missing.
+            scaler: Table ``item_id, channel, mean, std``, one line for each row to build.
+            freq: Step of the grid, as pandas writes it.
+
+        Returns:
+            One row for each line of ``scaler``, in its order.
+        """
+        groups = {str(item): group for item, group in panel.groupby("item_id", sort=False)}
+        starts = {item: group["timestamp"].iloc[0] for item, group in groups.items()}
+        grid = pd.date_range(min(starts.values()), max(starts.values()), freq=freq)
+        rows: list[Float] = []
+        for line in scaler.itertuples(index=False):
+            values = groups[str(line.item_id)][line.channel].to_numpy(dtype=np.float64)
+            rows.append(((values - line.mean) / line.std).astype(np.float32))
+        length = np.array([len(row) for row in rows], dtype=np.int64)
+        item_id = scaler["item_id"].astype(str).to_numpy(dtype=object)
+        return cls(
+            flat=np.concatenate(rows),
+            offset=np.concatenate([[0], np.cumsum(length)[:-1]]).astype(np.int64),
+            length=length,
+            item_id=item_id,
+            channel=scaler["channel"].astype(str).to_numpy(dtype=object),
+            calendar=np.array([grid.searchsorted(starts[i]) for i in item_id], dtype=np.int64),
+            mean=scaler["mean"].to_numpy(dtype=np.float64),
+            std=scaler["std"].to_numpy(dtype=np.float64),
+        )
+
+    @property
+    def channel_code(self) -> Int:
+        """Integer code of each row's channel, equal for equal names. Shape ``(R,)``."""
+        return np.unique(self.channel.astype(str), return_inverse=True)[1].astype(np.int64)
+
+    def gather(self, row: Int, start: Int, length: int) -> Float:
+        """Copy stretches of rows.
+
+        Args:
+            row: Row of each stretch. Shape ``(B,)``.
+            start: First step of each stretch; may be negative. Shape ``(B,)``.
+            length: Steps in each stretch.
+
+        Returns:
+            Values in z units, NaN outside a row. Shape ``(B, length)``.
+        """
+        steps = start[:, None] + np.arange(length)
+        inside = (steps >= 0) & (steps < self.length[row][:, None])
+        values = self.flat[np.where(inside, self.offset[row][:, None] + steps, 0)]
+        return np.where(inside, values, np.float32(np.nan))

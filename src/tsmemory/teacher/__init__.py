@@ -1,0 +1,1 @@
+"""The offline kNN teacher: alignment, weighted quantiles, confidence."""
