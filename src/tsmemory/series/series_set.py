@@ -1,6 +1,8 @@
 """The panel as models read it: univariate rows in train z units, in one flat buffer."""
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -49,27 +51,24 @@ class SeriesSet:
         groups = {str(item): group for item, group in panel.groupby("item_id", sort=False)}
         starts = {item: group["timestamp"].iloc[0] for item, group in groups.items()}
         grid = pd.date_range(min(starts.values()), max(starts.values()), freq=freq)
-        rows: list[Float] = []
-        for line in scaler.itertuples(index=False):
-            values = groups[str(line.item_id)][line.channel].to_numpy(dtype=np.float64)
-            rows.append(((values - line.mean) / line.std).astype(np.float32))
-        length = np.array([len(row) for row in rows], dtype=np.int64)
         item_id = scaler["item_id"].astype(str).to_numpy(dtype=object)
+        channel = scaler["channel"].astype(str).to_numpy(dtype=object)
+        mean, std = (scaler[name].to_numpy(dtype=np.float64) for name in ("mean", "std"))
+        rows = [
+            (groups[i][c].to_numpy(dtype=np.float64) - m) / s
+            for i, c, m, s in zip(item_id, channel, mean, std, strict=True)
+        ]
+        length = np.array([len(row) for row in rows], dtype=np.int64)
         return cls(
-            flat=np.concatenate(rows),
+            flat=np.concatenate(rows).astype(np.float32),
             offset=np.concatenate([[0], np.cumsum(length)[:-1]]).astype(np.int64),
             length=length,
             item_id=item_id,
-            channel=scaler["channel"].astype(str).to_numpy(dtype=object),
+            channel=channel,
             calendar=np.array([grid.searchsorted(starts[i]) for i in item_id], dtype=np.int64),
-            mean=scaler["mean"].to_numpy(dtype=np.float64),
-            std=scaler["std"].to_numpy(dtype=np.float64),
+            mean=mean,
+            std=std,
         )
-
-    @property
-    def channel_code(self) -> Int:
-        """Integer code of each row's channel, equal for equal names. Shape ``(R,)``."""
-        return np.unique(self.channel.astype(str), return_inverse=True)[1].astype(np.int64)
 
     def gather(self, row: Int, start: Int, length: int) -> Float:
         """Copy stretches of rows.
@@ -86,3 +85,37 @@ class SeriesSet:
         inside = (steps >= 0) & (steps < self.length[row][:, None])
         values = self.flat[np.where(inside, self.offset[row][:, None] + steps, 0)]
         return np.where(inside, values, np.float32(np.nan))
+
+    def row_values(self, row: int, end: int | None = None) -> Float:
+        """One row in z units, up to ``end``. Shape ``(length,)`` or ``(end,)``."""
+        first, length = int(self.offset[row]), int(self.length[row])
+        return self.flat[first : first + (length if end is None else min(end, length))]
+
+    def summary(self) -> dict[str, Any]:
+        """Sizes, for the catalog's preview."""
+        return {
+            "rows": len(self.length),
+            "items": len(set(self.item_id)),
+            "channels": sorted(set(self.channel)),
+            "steps": len(self.flat),
+            "missing_share": float(np.isnan(self.flat).mean()),
+        }
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Write ``rows.parquet`` and ``flat.npy``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        columns = {name: getattr(self, name) for name in _ROW_COLUMNS}
+        pd.DataFrame(columns).to_parquet(folder / "rows.parquet")
+        np.save(folder / "flat.npy", self.flat)
+
+    @classmethod
+    def from_pretrained(cls, folder: Path) -> "SeriesSet":
+        """Read what :meth:`save_pretrained` wrote."""
+        rows = pd.read_parquet(folder / "rows.parquet")
+        columns = {name: rows[name].to_numpy() for name in _ROW_COLUMNS}
+        for name in ("item_id", "channel"):
+            columns[name] = columns[name].astype(object)
+        return cls(flat=np.load(folder / "flat.npy"), **columns)
+
+
+_ROW_COLUMNS = ("offset", "length", "item_id", "channel", "calendar", "mean", "std")

@@ -11,6 +11,10 @@ from tsmemory.series.series_set import Float, Int, SeriesSet
 SPLITS = ("datastore", "train", "validation", "test")
 
 
+class WindowError(ValueError):
+    """Windows that cannot be had from the series as asked."""
+
+
 @dataclass(frozen=True)
 class Windows:
     """Windows of one split.
@@ -124,9 +128,7 @@ def index_windows(
             start = np.arange(first, limit - known + 1, strides[split]) - context_length
             keep = _observed_enough(series, row, start, context_length, known, max_missing_share)
             start = start[keep]
-            parts.append(
-                pd.DataFrame({"split": split, "row": row, "start": start, "limit": limit})
-            )
+            parts.append(pd.DataFrame({"split": split, "row": row, "start": start, "limit": limit}))
     table = pd.concat(parts, ignore_index=True)
     return table.astype({"row": np.int32, "start": np.int32, "limit": np.int32})
 

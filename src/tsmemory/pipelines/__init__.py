@@ -1,0 +1,1 @@
+"""Kedro pipelines: parameters, thin nodes, wiring."""

@@ -1,0 +1,221 @@
+"""Nodes of the pipeline ``distillation``."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tsmemory.pipelines.distillation.params import DistillationParams
+from tsmemory.pipelines.indexing.params import BackboneParams
+from tsmemory.pipelines.lazy_types import (
+    BackboneForecasts,
+    ClosedForm,
+    Datastore,
+    MemoryForecaster,
+    Neighbours,
+    SeededAdapters,
+)
+from tsmemory.pipelines.loading import backbone_options, load_configured_backbone
+from tsmemory.pipelines.teacher.params import TeacherParams
+from tsmemory.pipelines.windowing.params import WindowingParams
+from tsmemory.series.series_set import SeriesSet
+from tsmemory.series.windows import Windows
+
+
+def fit_linear_skip(
+    series: SeriesSet,
+    window_index: pd.DataFrame,
+    train_forecasts: BackboneForecasts,
+    windowing: WindowingParams,
+    params: DistillationParams,
+) -> ClosedForm:
+    """Solve the ridge and its out-of-fold fusion.
+
+    Args:
+        series: The rows.
+        window_index: All windows.
+        train_forecasts: The backbone on training windows.
+        windowing: Lengths.
+        params: Penalties, folds and blocks.
+
+    Returns:
+        The closed form.
+    """
+    from tsmemory.memory.closed_form import fit_closed_form
+    from tsmemory.memory.split import Split
+
+    lengths = (windowing.context_length, windowing.longest)
+    return fit_closed_form(
+        Windows.from_table(window_index, "datastore", *lengths),
+        Split(series, Windows.from_table(window_index, "train", *lengths), train_forecasts),
+        Windows.from_table(window_index, "validation", *lengths),
+        penalties=params.ridge.penalties,
+        folds=params.ridge.folds,
+        config=params.fusion,
+    )
+
+
+def distil_adapter(
+    series: SeriesSet,
+    window_index: pd.DataFrame,
+    train_forecasts: BackboneForecasts,
+    validation_forecasts: BackboneForecasts,
+    datastore: Datastore,
+    neighbours: Neighbours,
+    closed_form: ClosedForm,
+    windowing: WindowingParams,
+    teacher: TeacherParams,
+    params: DistillationParams,
+) -> tuple[SeededAdapters, pd.DataFrame]:
+    """Distil the teacher into the adapter, once for each seed.
+
+    Args:
+        series: The rows.
+        window_index: All windows.
+        train_forecasts: The backbone on training windows.
+        validation_forecasts: The backbone on validation windows.
+        datastore: Stored training windows.
+        neighbours: Neighbours of the training windows.
+        closed_form: Where training starts.
+        windowing: Lengths.
+        teacher: How targets are formed.
+        params: Sizes, objective, schedule, seeds.
+
+    Returns:
+        The adapters, and the loss curve ``seed, epoch, total, task, align, anchor, gate,
+        validation, best``.
+    """
+    from tsmemory.memory.adapter import AdapterConfig
+    from tsmemory.memory.split import Split
+    from tsmemory.memory.training import distil_seeds
+    from tsmemory.teacher.synthesis import Teacher
+
+    lengths = (windowing.context_length, windowing.longest)
+    levels = train_forecasts.levels
+    sizes = AdapterConfig(
+        context_length=windowing.context_length,
+        horizon=windowing.longest,
+        quantile_levels=levels,
+        key_length=int(train_forecasts.keys.shape[1]),
+        block=params.fusion.block,
+        **vars(params.adapter),
+    )
+    adapters, curves = distil_seeds(
+        Split(series, Windows.from_table(window_index, "train", *lengths), train_forecasts),
+        Split(
+            series, Windows.from_table(window_index, "validation", *lengths), validation_forecasts
+        ),
+        neighbours,
+        Teacher(datastore, series, levels, teacher.shift_length, teacher.quantile_method),
+        closed_form=closed_form,
+        adapter=sizes,
+        objective_config=params.objective,
+        config=params.training,
+        guard=params.fusion.guard,
+        seeds=params.seeds,
+    )
+    return adapters, pd.DataFrame(curves)
+
+
+def fuse_and_guard(
+    series: SeriesSet,
+    window_index: pd.DataFrame,
+    validation_forecasts: BackboneForecasts,
+    adapter: SeededAdapters,
+    windowing: WindowingParams,
+    params: DistillationParams,
+    seed: int,
+) -> dict[str, Any]:
+    """Choose the fusion weights on validation and let the guard judge them, for each seed.
+
+    Args:
+        series: The rows.
+        window_index: All windows.
+        validation_forecasts: The backbone on validation windows.
+        adapter: The adapters.
+        windowing: Lengths and strides.
+        params: Blocks, shrinkage and guard.
+        seed: Draws the bootstrap.
+
+    Returns:
+        A fusion for each seed, with the guard's verdicts.
+    """
+    from tsmemory.memory.fusion_fit import fit_fusion
+    from tsmemory.memory.split import Split, memory_parts
+
+    windows = Windows.from_table(
+        window_index, "validation", windowing.context_length, windowing.longest
+    )
+    split = Split(series, windows, validation_forecasts)
+    return {
+        str(training_seed): fit_fusion(
+            memory_parts(split, model),
+            windows.calendar(series) + windows.context_length,
+            levels=validation_forecasts.levels,
+            horizon=windowing.longest,
+            stride=windowing.strides.validation,
+            config=params.fusion,
+            rng=np.random.default_rng(seed),
+        ).to_json()
+        for training_seed, model in adapter.adapters.items()
+    }
+
+
+def export_forecaster(
+    adapter: SeededAdapters,
+    fusion: dict[str, Any],
+    panel_summary: dict[str, Any],
+    backbone: BackboneParams,
+    domain: str,
+) -> MemoryForecaster:
+    """Join backbone, adapter and fusion into what is shipped.
+
+    Args:
+        adapter: The adapters; the first seed's is shipped.
+        fusion: Fusions by seed.
+        panel_summary: Holds the panel's frequency.
+        backbone: Which backbone the artefact is tied to.
+        domain: Name of the domain.
+
+    Returns:
+        The forecaster.
+    """
+    from tsmemory.memory.forecaster import MemoryForecaster
+    from tsmemory.memory.fusion import Fusion
+
+    return MemoryForecaster(
+        load_configured_backbone(backbone, panel_summary),
+        adapter.shipped,
+        Fusion.from_json(next(iter(fusion.values()))),
+        backbone_source=backbone.name,
+        backbone_options=backbone_options(backbone, panel_summary),
+        domain=domain,
+    )
+
+
+def plot_loss_curve(loss_curve: pd.DataFrame) -> Any:
+    """Draw training and validation loss over the epochs.
+
+    Args:
+        loss_curve: What :func:`distil_adapter` returned.
+
+    Returns:
+        A plotly figure.
+    """
+    from tsmemory.evaluation.plots import draw_loss_curve
+
+    return draw_loss_curve(loss_curve)
+
+
+def plot_fusion(fusion: dict[str, Any]) -> Any:
+    """Draw the fusion weights over the horizon.
+
+    Args:
+        fusion: What :func:`fuse_and_guard` returned.
+
+    Returns:
+        A plotly figure.
+    """
+    from tsmemory.evaluation.plots import draw_fusion
+
+    return draw_fusion(fusion)

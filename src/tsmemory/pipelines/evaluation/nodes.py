@@ -1,0 +1,237 @@
+"""Nodes of the pipeline ``evaluation``."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tsmemory.pipelines.distillation.params import DistillationParams
+from tsmemory.pipelines.evaluation.params import EvaluationParams
+from tsmemory.pipelines.indexing.params import BackboneParams, IndexingParams
+from tsmemory.pipelines.lazy_types import (
+    BackboneForecasts,
+    ClosedForm,
+    Datastore,
+    MemoryForecaster,
+    MethodScores,
+    SeededAdapters,
+    ShardCache,
+)
+from tsmemory.pipelines.loading import forecast_split, load_configured_backbone
+from tsmemory.pipelines.teacher.params import TeacherParams
+from tsmemory.pipelines.windowing.params import WindowingParams
+from tsmemory.series.series_set import SeriesSet
+from tsmemory.series.windows import Windows
+
+
+def forecast_test_windows(
+    series: SeriesSet,
+    window_index: pd.DataFrame,
+    panel_summary: dict[str, Any],
+    workspace: ShardCache,
+    windowing: WindowingParams,
+    backbone: BackboneParams,
+    params: IndexingParams,
+) -> BackboneForecasts:
+    """Ask the frozen backbone about the windows on which everything is judged."""
+    return forecast_split(
+        "test", series, window_index, panel_summary, workspace, windowing, backbone, params
+    )
+
+
+def score_methods(
+    series: SeriesSet,
+    window_index: pd.DataFrame,
+    borders: pd.DataFrame,
+    panel_summary: dict[str, Any],
+    validation_forecasts: BackboneForecasts,
+    test_forecasts: BackboneForecasts,
+    datastore: Datastore,
+    closed_form: ClosedForm,
+    adapter: SeededAdapters,
+    fusion: dict[str, Any],
+    windowing: WindowingParams,
+    teacher: TeacherParams,
+    distillation: DistillationParams,
+    params: EvaluationParams,
+) -> MethodScores:
+    """Score the fused forecast and every cheap alternative on the test windows.
+
+    Args:
+        series: The rows.
+        window_index: All windows.
+        borders: Ends of the training splits, for the in-sample seasonal error.
+        panel_summary: Holds the panel's frequency.
+        validation_forecasts: The backbone on validation windows, to fit baselines on.
+        test_forecasts: The backbone on test windows.
+        datastore: Stored training windows, for the online kNN row.
+        closed_form: Holds the ridge.
+        adapter: The adapters of all seeds.
+        fusion: Their fusions.
+        windowing: Lengths and strides.
+        teacher: Settings of retrieval.
+        distillation: Horizon blocks and shrinkage.
+        params: Batch size.
+
+    Returns:
+        Sums per window from which all tables are made.
+    """
+    from tsmemory.evaluation import scores
+    from tsmemory.evaluation.rows import assemble_methods, in_sample_seasonal_error
+    from tsmemory.memory.split import Split
+    from tsmemory.metrics import season_length
+    from tsmemory.teacher.synthesis import Teacher
+
+    season = season_length(panel_summary["freq"])
+    lengths = (windowing.context_length, windowing.longest)
+    methods = assemble_methods(
+        Split(
+            series, Windows.from_table(window_index, "validation", *lengths), validation_forecasts
+        ),
+        Teacher(
+            datastore, series, test_forecasts.levels, teacher.shift_length, teacher.quantile_method
+        ),
+        closed_form,
+        adapter,
+        fusion,
+        season=season,
+        k=teacher.k,
+        temperature=teacher.temperature,
+        embargo=teacher.embargo,
+        config=distillation.fusion,
+    )
+    return scores.score_methods(
+        Split(series, Windows.from_table(window_index, "test", *lengths), test_forecasts),
+        methods,
+        horizons=windowing.horizons,
+        seasonal_error=in_sample_seasonal_error(series, borders, season),
+        stride=windowing.strides.test,
+        batch_size=params.batch_size,
+    )
+
+
+def tabulate_results(
+    scores: MethodScores,
+    series: SeriesSet,
+    fusion: dict[str, Any],
+    teacher_diagnosis: dict[str, Any],
+    params: EvaluationParams,
+    seed: int,
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    """Turn scores into tables.
+
+    Args:
+        scores: The scores.
+        series: Names the channels.
+        fusion: Fusions by seed, for the guard's decisions.
+        teacher_diagnosis: The teacher's own figures.
+        params: Bootstrap.
+        seed: Draws the bootstrap.
+
+    Returns:
+        The leaderboard, the same to be kept by version, skill against the frozen backbone,
+        calibration, and metrics as one JSON value.
+    """
+    from tsmemory.evaluation.leaderboard import build_calibration, build_leaderboard, build_skill
+    from tsmemory.evaluation.rows import collect_metrics
+
+    bootstrap = {"samples": params.bootstrap.samples, "level": params.bootstrap.level}
+    leaderboard = build_leaderboard(scores, **bootstrap, rng=np.random.default_rng(seed))
+    skill = build_skill(scores, series, **bootstrap, rng=np.random.default_rng(seed))
+    metrics = collect_metrics(scores, leaderboard, skill, fusion, teacher_diagnosis)
+    return leaderboard, leaderboard, skill, build_calibration(scores), metrics
+
+
+def measure_cost(
+    forecaster: MemoryForecaster,
+    series: SeriesSet,
+    window_index: pd.DataFrame,
+    datastore: Datastore,
+    panel_summary: dict[str, Any],
+    windowing: WindowingParams,
+    backbone: BackboneParams,
+    params: EvaluationParams,
+) -> pd.DataFrame:
+    """Time the frozen and the fused forecast side by side.
+
+    Args:
+        forecaster: What is shipped.
+        series: The rows.
+        window_index: All windows.
+        datastore: Only counted: nothing of it is read at inference.
+        panel_summary: Holds the panel's frequency.
+        windowing: Lengths.
+        backbone: Which backbone.
+        params: Batch sizes.
+
+    Returns:
+        Table ``method, horizon, batch, metric, value``.
+    """
+    from tsmemory.evaluation import cost
+
+    windows = Windows.from_table(window_index, "test", windowing.context_length, windowing.longest)
+    return cost.measure_cost(
+        forecaster,
+        load_configured_backbone(backbone, panel_summary),
+        windows.take(slice(0, max(params.cost.batches))).contexts(series),
+        horizons=sorted({min(windowing.horizons), max(windowing.horizons)}),
+        batches=params.cost.batches,
+        datastore_windows=len(datastore),
+    )
+
+
+def collect_fans(
+    series: SeriesSet,
+    window_index: pd.DataFrame,
+    panel: pd.DataFrame,
+    test_forecasts: BackboneForecasts,
+    scores: MethodScores,
+    adapter: SeededAdapters,
+    fusion: dict[str, Any],
+    windowing: WindowingParams,
+) -> pd.DataFrame:
+    """Collect forecasts of the best, the median and the worst test window.
+
+    Args:
+        series: The rows.
+        window_index: All windows.
+        panel: Holds the timestamps.
+        test_forecasts: The backbone on test windows.
+        scores: Rank the windows.
+        adapter: The adapters; the shipped one is shown.
+        fusion: Fusions by seed.
+        windowing: Lengths.
+
+    Returns:
+        Table ``kind, label, step, method, level, value`` in raw units.
+    """
+    from tsmemory.evaluation import fans, methods
+    from tsmemory.memory.fusion import Fusion
+    from tsmemory.memory.split import Split
+
+    windows = Windows.from_table(window_index, "test", windowing.context_length, windowing.longest)
+    shipped = methods.Fused(adapter.shipped, Fusion.from_json(next(iter(fusion.values()))))
+    return fans.collect_fans(
+        Split(series, windows, test_forecasts),
+        scores,
+        {"frozen": methods.frozen, "tsmemory": shipped},
+        {str(item): rows["timestamp"] for item, rows in panel.groupby("item_id", sort=False)},
+    )
+
+
+def plot_results(
+    skill: pd.DataFrame, calibration: pd.DataFrame, fans: pd.DataFrame
+) -> tuple[Any, Any, Any]:
+    """Draw skill with intervals, calibration and forecast fans.
+
+    Args:
+        skill: Skill against the frozen backbone.
+        calibration: Observed shares of each level.
+        fans: Forecasts of three windows.
+
+    Returns:
+        Three plotly figures.
+    """
+    from tsmemory.evaluation.plots import draw_calibration, draw_fans, draw_skill
+
+    return draw_skill(skill), draw_calibration(calibration), draw_fans(fans)

@@ -1,0 +1,106 @@
+"""Wiring of the pipeline ``evaluation``."""
+
+from typing import Any
+
+from kedro.pipeline import Node, Pipeline
+
+from tsmemory.pipelines.evaluation.nodes import (
+    collect_fans,
+    forecast_test_windows,
+    measure_cost,
+    plot_results,
+    score_methods,
+    tabulate_results,
+)
+
+
+def create_pipeline(**_: Any) -> Pipeline:
+    """Test forecasts > scores > tables, cost and plots."""
+    return Pipeline(
+        [
+            Node(
+                forecast_test_windows,
+                inputs=[
+                    "series_set",
+                    "window_index",
+                    "panel_summary",
+                    "evaluation_workspace",
+                    "params:windowing",
+                    "params:backbone",
+                    "params:indexing",
+                ],
+                outputs="test_forecasts",
+                name="forecast_test_windows",
+            ),
+            Node(
+                score_methods,
+                inputs=[
+                    "series_set",
+                    "window_index",
+                    "borders",
+                    "panel_summary",
+                    "validation_forecasts",
+                    "test_forecasts",
+                    "datastore",
+                    "closed_form",
+                    "adapter",
+                    "fusion",
+                    "params:windowing",
+                    "params:teacher",
+                    "params:distillation",
+                    "params:evaluation",
+                ],
+                outputs="scores",
+                name="score_methods",
+            ),
+            Node(
+                tabulate_results,
+                inputs=[
+                    "scores",
+                    "series_set",
+                    "fusion",
+                    "teacher_diagnosis",
+                    "params:evaluation",
+                    "params:seed",
+                ],
+                outputs=["leaderboard", "leaderboard_versions", "skill", "calibration", "metrics"],
+                name="tabulate_results",
+            ),
+            Node(
+                measure_cost,
+                inputs=[
+                    "forecaster",
+                    "series_set",
+                    "window_index",
+                    "datastore",
+                    "panel_summary",
+                    "params:windowing",
+                    "params:backbone",
+                    "params:evaluation",
+                ],
+                outputs="cost",
+                name="measure_cost",
+            ),
+            Node(
+                collect_fans,
+                inputs=[
+                    "series_set",
+                    "window_index",
+                    "panel",
+                    "test_forecasts",
+                    "scores",
+                    "adapter",
+                    "fusion",
+                    "params:windowing",
+                ],
+                outputs="forecast_fans",
+                name="collect_fans",
+            ),
+            Node(
+                plot_results,
+                inputs=["skill", "calibration", "forecast_fans"],
+                outputs=["skill_plot", "calibration_plot", "fan_plot"],
+                name="plot_results",
+            ),
+        ]
+    )

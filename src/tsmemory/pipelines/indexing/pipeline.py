@@ -1,0 +1,47 @@
+"""Wiring of the pipeline ``indexing``."""
+
+from typing import Any
+
+from kedro.pipeline import Node, Pipeline
+
+from tsmemory.pipelines.indexing.nodes import (
+    forecast_training_windows,
+    forecast_validation_windows,
+    index_training_windows,
+)
+
+INPUTS = [
+    "series_set",
+    "window_index",
+    "panel_summary",
+    "indexing_workspace",
+    "params:windowing",
+    "params:backbone",
+    "params:indexing",
+]
+
+
+def create_pipeline(**_: Any) -> Pipeline:
+    """Windows > datastore, and the frozen backbone's forecasts of training and validation."""
+    return Pipeline(
+        [
+            Node(
+                index_training_windows,
+                inputs=INPUTS,
+                outputs="datastore",
+                name="index_training_windows",
+            ),
+            Node(
+                forecast_training_windows,
+                inputs=INPUTS,
+                outputs="train_forecasts",
+                name="forecast_training_windows",
+            ),
+            Node(
+                forecast_validation_windows,
+                inputs=INPUTS,
+                outputs="validation_forecasts",
+                name="forecast_validation_windows",
+            ),
+        ]
+    )

@@ -1,0 +1,31 @@
+"""Types for node signatures whose modules load torch or faiss.
+
+Kedro imports every node and reads its type hints at each command. At run time these names are
+``Any``, so that commands start fast; type checkers see the real classes.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tsmemory.evaluation.scores import MethodScores
+    from tsmemory.memory.closed_form import ClosedForm
+    from tsmemory.memory.forecaster import MemoryForecaster
+    from tsmemory.memory.forecasts import BackboneForecasts
+    from tsmemory.memory.seeded import SeededAdapters
+    from tsmemory.retrieval.datastore import Datastore
+    from tsmemory.scaleout.shards import ShardCache
+    from tsmemory.teacher.neighbours import Neighbours
+else:
+    BackboneForecasts = ClosedForm = Datastore = MemoryForecaster = MethodScores = Any
+    Neighbours = SeededAdapters = ShardCache = Any
+
+__all__ = [
+    "BackboneForecasts",
+    "ClosedForm",
+    "Datastore",
+    "MemoryForecaster",
+    "MethodScores",
+    "Neighbours",
+    "SeededAdapters",
+    "ShardCache",
+]

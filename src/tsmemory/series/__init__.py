@@ -1,0 +1,1 @@
+"""Panels, splits, scaling and windows (numpy and pandas only)."""
