@@ -1,0 +1,38 @@
+"""Resolvers for the configuration: ``${domain:…}`` and ``${data_file:…}``."""
+
+import os
+import re
+from pathlib import Path
+
+RAW_FOLDER = "data/01_raw"
+
+
+def domain(explicit: str | None, path: str | None) -> str:
+    """Name the domain that a run serves; its artefacts live under ``data/<layer>/<domain>/``.
+
+    Args:
+        explicit: The name that the configuration or the user gives, or nothing.
+        path: The input file, whose stem is the domain where no name is given.
+
+    Returns:
+        A lower-case name of letters, digits and single underscores; ``data`` where nothing is left.
+    """
+    name = str(explicit) if explicit else Path(str(path or "")).stem
+    return re.sub(r"[\W_]+", "_", name.lower()).strip("_") or "data"
+
+
+def data_file(name: str, variable: str) -> str:
+    """Locate a raw file that an environment variable may place elsewhere.
+
+    Args:
+        name: File name, for example ``ETTh1.csv``.
+        variable: Environment variable that holds the file, or the folder that it lies in.
+
+    Returns:
+        The variable's file where it is set, otherwise the file in ``data/01_raw``.
+    """
+    place = os.environ.get(variable)
+    if not place:
+        return f"{RAW_FOLDER}/{name}"
+    path = Path(place).expanduser()
+    return (path / name if path.is_dir() else path).as_posix()

@@ -1,0 +1,1 @@
+"""What a run did: ledger of artefacts, resuming, manifest."""

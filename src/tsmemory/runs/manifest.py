@@ -1,0 +1,106 @@
+"""The manifest: what a run was given, what it made, and what it took."""
+
+import platform
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tsmemory.fingerprint import digest
+from tsmemory.runs.environment import NUMERIC_PACKAGES, installed_versions
+from tsmemory.runs.meter import highest_resident_bytes
+from tsmemory.runs.record import RunRecord
+
+_PACKAGES = (*NUMERIC_PACKAGES, "kedro", "kedro-datasets", "pyarrow", "safetensors", "tsmemory")
+
+
+def build_manifest(record: RunRecord, error: BaseException | None = None) -> dict[str, Any]:
+    """Describe a finished run.
+
+    Args:
+        record: The run.
+        error: What ended it, if it failed.
+
+    Returns:
+        JSON-like values; see the keys below. Memory is in bytes, time in seconds, dates are UTC.
+    """
+    parameters = dict(record.plan.parameters)
+    run = record.run_params
+    return {
+        "status": "failed" if error is not None else "completed",
+        "error": None if error is None else f"{type(error).__name__}: {error}",
+        "started": record.started.isoformat(timespec="seconds"),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(time.perf_counter() - record.clock, 3),
+        "peak_memory_bytes": max(record.meter.peak, highest_resident_bytes()),
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "run_id": run.get("run_id"),
+        "env": run.get("env"),
+        "pipelines": run.get("pipeline_names") or ["__default__"],
+        "parameters": parameters,
+        # Whether to resume changes nothing in the results.
+        "parameters_fingerprint": digest({k: v for k, v in parameters.items() if k != "resume"}),
+        "seeds": _seeds("", parameters),
+        "inputs": _inputs(record),
+        "nodes": _nodes(record),
+        "artefacts": _artefacts(record),
+        "packages": installed_versions(_PACKAGES),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "git": record.git,
+    }
+
+
+def _seeds(path: str, value: Any) -> dict[str, Any]:
+    """Every parameter named ``seed``, by its dotted path."""
+    seeds: dict[str, Any] = {}
+    for name, part in value.items() if isinstance(value, dict) else ():
+        if name == "seed":
+            seeds[f"{path}{name}"] = part
+        seeds |= _seeds(f"{path}{name}.", part)
+    return seeds
+
+
+def _inputs(record: RunRecord) -> list[dict[str, Any]]:
+    """Data that no pipeline makes, with the digest of its content."""
+    sources: dict[str, str | None] = {}
+    for origin in record.plan.origins.values():
+        sources |= origin.recipe.sources
+    return [{"dataset": name, "fingerprint": content} for name, content in sorted(sources.items())]
+
+
+def _nodes(record: RunRecord) -> list[dict[str, Any]]:
+    """Time and peak memory of each node; those that were reused took none."""
+    lines = []
+    for node in record.pipeline.nodes:
+        cost = record.meter.costs.get(node.name)
+        lines.append(
+            {
+                "node": node.name,
+                "reused": node.name in record.reused,
+                "seconds": None if cost is None else round(cost.finished - cost.started, 3),
+                "peak_memory_bytes": None if cost is None else cost.peak,
+            }
+        )
+    return lines
+
+
+def _artefacts(record: RunRecord) -> list[dict[str, Any]]:
+    """What the run used and made, as the ledger knows it."""
+    plan = record.plan
+    outputs = {n: node for node in record.pipeline.nodes for n in node.outputs}
+    reused = {n: e for n, e in plan.reused.items() if outputs[n].name in record.reused}
+    entries = {**plan.inputs, **reused, **record.made}
+    return [
+        {
+            "dataset": name,
+            "version": entry.version,
+            "path": entry.path,
+            "fingerprint": entry.fingerprint,
+            "sha256": entry.sha256,
+            "bytes": entry.bytes,
+            "made_now": name in record.made,
+        }
+        for name, entry in sorted(entries.items())
+    ]

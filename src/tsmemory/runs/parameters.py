@@ -1,0 +1,149 @@
+"""Parameters: unknown or impossible ones are refused, and all have one normal form."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from kedro.config import AbstractConfigLoader, OmegaConfigLoader
+from kedro.pipeline import Pipeline
+from kedro.validation.model_factory import instantiate_model
+from kedro.validation.type_extractor import TypeExtractor
+from kedro.validation.utils import _MISSING, _unwrap_optional, resolve_nested_dict_path
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import to_jsonable_python
+
+from tsmemory.runs.artefacts import Catalog
+from tsmemory.runs.errors import ParameterError
+
+PREFIX = "params:"
+Types = Mapping[str, type]
+
+
+def parameter_types(pipelines: Mapping[str, Pipeline]) -> Types:
+    """Collect the types that nodes declare for their parameters, by dotted path."""
+    found = TypeExtractor(dict(pipelines)).extract_types_from_pipelines()
+    return {key: _unwrap_optional(kind) for key, kind in found.items()}
+
+
+def check_parameters(loader: AbstractConfigLoader, pipelines: Mapping[str, Pipeline]) -> None:
+    """Refuse unknown and impossible parameters before anything else happens.
+
+    Args:
+        loader: The project's configuration, runtime parameters included.
+        pipelines: All registered pipelines; their nodes declare the parameters' types.
+
+    Raises:
+        ParameterError: Naming every offending parameter by its dotted path.
+    """
+    problems = _unknown_names(loader)
+    if not problems:
+        values = loader["parameters"]
+        for key, kind in parameter_types(pipelines).items():
+            value = resolve_nested_dict_path(values, key)
+            if value is not _MISSING and value is not None:
+                problems += _invalid_values(key, value, kind)
+    if problems:
+        raise ParameterError("\n".join(["the parameters are not valid:", *problems]))
+
+
+def _unknown_names(loader: AbstractConfigLoader) -> list[str]:
+    """Runtime parameters whose first name the configuration does not have."""
+    given = loader.runtime_params or {}
+    if not given or not isinstance(loader, OmegaConfigLoader):
+        return []
+    known: set[str] = set()
+    for kind in ("parameters", "globals"):
+        # The files as they are written: `loader["parameters"]` has the runtime ones merged in.
+        base, env, *_ = loader._read_raw_config(kind)
+        known.update(str(name) for file in (base | env).values() for name in file)
+    return [_unknown(str(name), "", known) for name in given if name not in known]
+
+
+def _invalid_values(key: str, value: Any, kind: type) -> list[str]:
+    """Say which entries of one typed parameter cannot be, each by its dotted path."""
+    try:
+        TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        return [_explain(key, kind, details) for details in error.errors()]
+    return []
+
+
+def _explain(key: str, kind: type, details: Any) -> str:
+    """Turn one of pydantic's errors into a line that begins with the parameter's path."""
+    location = [str(part) for part in details["loc"]]
+    if details["type"] == "extra_forbidden":
+        prefix = ".".join([key, *location[:-1], ""])
+        return _unknown(location[-1], prefix, _fields(kind, location[:-1]))
+    message = details["msg"].removeprefix("Value error, ")
+    given = details.get("input")
+    shown = "" if isinstance(given, (Mapping, BaseModel)) else f" = {given!r}"
+    return f"  {'.'.join([key, *location])}{shown}: {message}"
+
+
+def _fields(kind: Any, location: Iterable[str]) -> set[str]:
+    """Field names of the model that lies at a path inside another."""
+    for part in location:
+        field = getattr(kind, "model_fields", {}).get(part)
+        kind = _unwrap_optional(field.annotation) if field else None
+    return set(getattr(kind, "model_fields", {}))
+
+
+def _unknown(name: str, prefix: str, known: set[str]) -> str:
+    """Point from an unknown name to the nearest one, or to all."""
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {prefix}{close[0]}?" if close else f"known: {', '.join(sorted(known))}"
+    return f"  {prefix}{name}: unknown parameter; {hint}"
+
+
+class ParameterValues:
+    """Parameters as plain JSON-like values, the same whichever pipelines a run comprises.
+
+    Kedro turns only the parameters of the requested pipelines into models, so that what the
+    catalog holds for one parameter differs between runs: a model with its defaults filled in, or
+    the bare mapping from the file. Fingerprints need one form.
+    """
+
+    def __init__(self, catalog: Catalog, types: Types) -> None:
+        """Read parameters of ``catalog``, normalised by ``types`` (:func:`parameter_types`)."""
+        self._catalog = catalog
+        self._types = types
+
+    def value(self, name: str) -> Any:
+        """Return ``params:<dotted path>``, or all ``parameters``, as JSON-like values."""
+        if name == "parameters":
+            return {key: self.value(f"{PREFIX}{key}") for key in self._load(name) or {}}
+        key = name.removeprefix(PREFIX)
+        parts = key.split(".")
+        for length in range(1, len(parts)):
+            root = ".".join(parts[:length])
+            if root in self._types and f"{PREFIX}{root}" in self._catalog:
+                value = self.value(f"{PREFIX}{root}")
+                for part in parts[length:]:
+                    value = value[part]
+                return value
+        return self._normalise(key, self._load(name))
+
+    def flat(self, name: str) -> dict[str, Any]:
+        """The same by dotted paths, for people."""
+        return _flatten(name.removeprefix(PREFIX), self.value(name))
+
+    def _load(self, name: str) -> Any:
+        dataset = self._catalog.get(name)
+        return None if dataset is None else dataset.load()
+
+    def _normalise(self, key: str, value: Any) -> Any:
+        if isinstance(value, dict):
+            if key not in self._types:
+                return {name: self._normalise(f"{key}.{name}", v) for name, v in value.items()}
+            value = instantiate_model(key, value, self._types[key])
+        return to_jsonable_python(value)
+
+
+def _flatten(key: str, value: Any) -> dict[str, Any]:
+    """Nested mappings as one, by dotted paths."""
+    if not isinstance(value, dict) or not value:
+        return {key: value}
+    flat: dict[str, Any] = {}
+    for name, part in value.items():
+        flat |= _flatten(f"{key}.{name}", part)
+    return flat

@@ -1,0 +1,97 @@
+"""A runner that leaves out what is whole and current, and a session that uses it."""
+
+import inspect
+from collections.abc import Iterable
+from typing import Any
+
+from kedro.framework.session import KedroSession
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+from kedro.runner import AbstractRunner, SequentialRunner
+from pluggy import PluginManager
+
+from tsmemory.runs.artefacts import Catalog
+from tsmemory.runs.record import RunRecord
+
+
+class ResumingRunner(SequentialRunner):
+    """Runs, one after another, the steps that the plan of the run does not find current.
+
+    The plan is made by :class:`tsmemory.hooks.RunHooks` before the run; without those hooks every
+    step runs.
+    """
+
+    def __str__(self) -> str:
+        # Kedro-Viz follows a run only where its runner introduces itself in this way.
+        return f"{super().__repr__()}, a kedro.runner.sequential_runner.SequentialRunner object"
+
+    def run(
+        self,
+        pipeline: Pipeline,
+        catalog: Catalog,
+        hook_manager: PluginManager | None = None,
+        run_id: str | None = None,
+        only_missing_outputs: bool = False,
+    ) -> dict[str, Any]:
+        """Run what is left to do.
+
+        Args:
+            pipeline: What was asked for.
+            catalog: The datasets.
+            hook_manager: The session's hooks.
+            run_id: The session's id.
+            only_missing_outputs: As Kedro's; of no effect where there is a plan, which knows
+                better than mere existence.
+
+        Returns:
+            The outputs of the whole pipeline, reused ones included.
+        """
+        record = _record_of(hook_manager, pipeline)
+        if record is None:
+            return super().run(pipeline, catalog, hook_manager, run_id, only_missing_outputs)
+        super().run(record.reuse(), catalog, hook_manager, run_id)
+        names = pipeline.outputs()
+        return {name: catalog.get(name, fallback_to_runtime_pattern=True) for name in names}
+
+    def _run(
+        self,
+        pipeline: Pipeline,
+        catalog: Catalog,
+        hook_manager: PluginManager | None = None,
+        run_id: str | None = None,
+    ) -> None:
+        # Past SequentialRunner's own method, which only adds a hint at a deprecated flag.
+        super(SequentialRunner, self)._run(pipeline, catalog, hook_manager, run_id)
+
+    def _suggest_resume_scenario(
+        self, pipeline: Pipeline, done_nodes: Iterable[Node], catalog: Catalog
+    ) -> None:
+        self._logger.warning(
+            "%d of %d steps were completed; once the cause is mended, the same command goes on "
+            "from there",
+            len(set(done_nodes)),
+            len(pipeline.nodes),
+        )
+
+
+class ResumingSession(KedroSession):
+    """Kedro's session, with :class:`ResumingRunner` in the place of the plain sequential one."""
+
+    def run(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Run as :meth:`kedro.framework.session.KedroSession.run` does; other runners pass."""
+        options = inspect.signature(super().run).bind(*args, **kwargs).arguments
+        runner: AbstractRunner | None = options.get("runner")
+        if runner is None or type(runner) is SequentialRunner:
+            runner = ResumingRunner(is_async=bool(runner and runner._is_async))
+        if isinstance(runner, ResumingRunner):
+            options["only_missing_outputs"] = False  # the plan knows better than mere existence
+        return super().run(**options | {"runner": runner})
+
+
+def _record_of(hook_manager: PluginManager | None, pipeline: Pipeline) -> RunRecord | None:
+    """The record that a hook has opened for this run."""
+    for plugin in hook_manager.get_plugins() if hook_manager is not None else ():
+        record = getattr(plugin, "record", None)
+        if isinstance(record, RunRecord) and record.pipeline is pipeline:
+            return record
+    return None

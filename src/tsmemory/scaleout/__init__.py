@@ -1,0 +1,1 @@
+"""Work in shards that survive a kill."""
