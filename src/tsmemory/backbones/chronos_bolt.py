@@ -3,15 +3,18 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from chronos.chronos_bolt import ChronosBoltModelForForecasting
+from safetensors import safe_open
 from transformers.utils import logging as transformers_logging
 
 from tsmemory.backbones.protocol import BackboneError, BackboneOutput, Float
 from tsmemory.backbones.weights import find_weights, weights_fingerprint
 
+_PUBLISHED_BY = "amazon/"  # weights of these ids were trained on the Chronos corpus
 _PUBLISHED_DATA = (
     "the Chronos corpus (public benchmark and synthetic series; see the model's own card)"
 )
@@ -70,25 +73,15 @@ class ChronosBolt:
             BackboneError: Weights that cannot be found or are not Chronos-Bolt's.
         """
         folder = find_weights(source, revision)
-        settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        if settings.get("chronos_pipeline_class") != "ChronosBoltPipeline":
-            raise BackboneError(f"{folder / 'config.json'} does not describe a Chronos-Bolt model")
-        transformers_logging.disable_progress_bar()
-        try:
-            model = ChronosBoltModelForForecasting.from_pretrained(
-                folder, use_safetensors=True, local_files_only=True, dtype=torch.float32
-            )
-        except Exception as error:
-            raise BackboneError(
-                f"weights in {folder} cannot be read (truncated or of another model?): {error}"
-            ) from error
+        settings = _read_settings(folder / "config.json")
+        model = _read_model(folder)
         about = settings.get("tsmemory", {})
         return cls(
             model.to(device),
             name=about.get("name", folder.name if Path(source).is_dir() else str(source)),
             fingerprint=weights_fingerprint(folder),
             licence=about.get("licence", "see the model's card"),
-            pretraining_data=about.get("pretraining_data", _PUBLISHED_DATA),
+            pretraining_data=about.get("pretraining_data", _pretraining_data(source)),
             batch_size=batch_size,
         )
 
@@ -122,7 +115,7 @@ class ChronosBolt:
 
     def _split(self, contexts: Float) -> Iterator[torch.Tensor]:
         tensor = torch.from_numpy(np.ascontiguousarray(contexts[:, -self.context_length :]))
-        for batch in tensor.split(self._batch_size):
+        for batch in torch.split(tensor, self._batch_size):
             yield batch.to(self._model.device)
 
     def _pass(self, contexts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -134,3 +127,43 @@ class ChronosBolt:
         quantiles = model.instance_norm.inverse(flat, loc_scale)
         shape = (len(contexts), len(self.quantile_levels), self.native_horizon)
         return hidden[:, -1], quantiles.view(shape)
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    """The configuration of a Chronos-Bolt model."""
+    try:
+        settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BackboneError(f"{path} is not JSON (truncated?): {error}") from error
+    if settings.get("chronos_pipeline_class") != "ChronosBoltPipeline":
+        raise BackboneError(f"{path} does not describe a Chronos-Bolt model")
+    if 0.5 not in settings["chronos_config"]["quantiles"]:
+        raise BackboneError(f"{path} describes a model without a median (level 0.5)")
+    return settings
+
+
+def _read_model(folder: Path) -> ChronosBoltModelForForecasting:
+    """The model, complete: tensors that the file lacks would be drawn at random without a word."""
+    transformers_logging.disable_progress_bar()
+    try:
+        model = ChronosBoltModelForForecasting.from_pretrained(
+            folder, use_safetensors=True, local_files_only=True, dtype=torch.float32
+        )
+        with safe_open(folder / "model.safetensors", "pt") as file:
+            stored = set(file.keys())
+    except Exception as error:
+        raise BackboneError(
+            f"weights in {folder} cannot be read (truncated or of another model?): {error}"
+        ) from error
+    if missing := sorted({name for name, _ in model.named_parameters()} - stored):
+        raise BackboneError(
+            f"weights in {folder} are of another model: {len(missing)} tensors are missing, "
+            f"{missing[0]} first"
+        )
+    return model
+
+
+def _pretraining_data(source: str | Path) -> str:
+    """What is known of the training data of weights that do not say it themselves."""
+    published = str(source).startswith(_PUBLISHED_BY) and not Path(source).is_dir()
+    return _PUBLISHED_DATA if published else "not stated in the model's config.json"

@@ -34,20 +34,24 @@ class SeasonalNaive:
     def predict_quantiles(self, contexts: Float, horizon: int) -> Float:
         """Quantile forecasts, ascending over levels. Shape ``(B, Q, H)``."""
         point = seasonal_naive(contexts, horizon, self.season)
-        lag = self.season if contexts.shape[1] > self.season else 1
-        square = (contexts[:, lag:] - contexts[:, :-lag]) ** 2
-        seen = ~np.isnan(square)
-        spread = np.sqrt(np.where(seen, square, 0).sum(1) / np.maximum(seen.sum(1), 1))
+        observed = ~np.isnan(contexts)
+        history = np.where(observed.any(axis=1), contexts.shape[1] - observed.argmax(axis=1), 0)
+        # As in the point forecast, missing steps on the left are no history.
+        seasonal = history > self.season
+        lag = np.where(seasonal, self.season, 1)[:, None]
+        spread = np.where(seasonal, _spread(contexts, self.season), _spread(contexts, 1))
         growth = np.sqrt(np.arange(horizon) // lag + 1)
-        band = self._normal[None, :, None] * spread[:, None, None] * growth
+        band = self._normal[:, None] * (spread[:, None] * growth)[:, None, :]
         return np.asarray(point[:, None, :] + band, dtype=np.float32)
 
     def embed(self, contexts: Float) -> Float:
         """The instance-normalised context, averaged down to 64 values. Shape ``(B, 64)``."""
-        with np.errstate(invalid="ignore", divide="ignore"):
-            loc = np.nan_to_num(np.nanmean(contexts, axis=1, keepdims=True))
-            scale = np.nan_to_num(np.nanstd(contexts, axis=1, keepdims=True))
-        normal = np.nan_to_num((contexts - loc) / np.where(scale > 0, scale, 1.0))
+        seen = ~np.isnan(contexts)
+        count = np.maximum(seen.sum(axis=1, keepdims=True), 1)
+        loc = np.where(seen, contexts, 0).sum(axis=1, keepdims=True) / count
+        centred = np.where(seen, contexts - loc, 0)
+        scale = np.sqrt((centred**2).sum(axis=1, keepdims=True) / count)
+        normal = centred / np.where(scale > 0, scale, 1.0)
         size = min(_KEY_SIZE, normal.shape[1])
         edges = np.linspace(0, normal.shape[1], size + 1).astype(int)[:-1]
         width = np.diff(np.append(edges, normal.shape[1]))
@@ -56,3 +60,11 @@ class SeasonalNaive:
     def encode_and_predict(self, contexts: Float, horizon: int) -> BackboneOutput:
         """Embeddings and quantiles."""
         return BackboneOutput(self.embed(contexts), self.predict_quantiles(contexts, horizon))
+
+
+def _spread(contexts: Float, lag: int) -> Float:
+    """Root mean square of the observed differences at a lag, 0 where none is. Shape ``(B,)``."""
+    square = (contexts[:, lag:] - contexts[:, :-lag]) ** 2
+    seen = ~np.isnan(square)
+    total = np.where(seen, square, 0).sum(axis=1)
+    return np.asarray(np.sqrt(total / np.maximum(seen.sum(axis=1), 1)), dtype=np.float32)

@@ -11,7 +11,9 @@ _FILES = ("config.json", "model.safetensors")
 _CONNECT_SECONDS = 3.0
 
 
-def find_weights(source: str | Path, revision: str | None = None) -> Path:
+def find_weights(
+    source: str | Path, revision: str | None = None, *, what: str = "backbone"
+) -> Path:
     """Return the folder that holds ``config.json`` and ``model.safetensors``.
 
     A folder is used as it is. Anything else is a hub id: the cache is asked first, the network only
@@ -20,6 +22,7 @@ def find_weights(source: str | Path, revision: str | None = None) -> Path:
     Args:
         source: Local folder or hub id (``owner/name``).
         revision: Branch, tag or commit on the hub.
+        what: What messages call that which is looked for.
 
     Returns:
         Path of the folder.
@@ -29,16 +32,13 @@ def find_weights(source: str | Path, revision: str | None = None) -> Path:
     """
     folder = Path(source)
     if folder.is_dir():
-        missing = [name for name in _FILES if not (folder / name).is_file()]
-        if missing:
-            raise BackboneError(f"backbone folder {folder} lacks {', '.join(missing)}")
-        return folder
+        return _checked(folder, what)
     text = str(source)
     if text.count("/") != 1 or text.startswith((".", "/")):
         raise BackboneError(
-            f"backbone {text!r} is neither a known name, a local folder nor a hub id (owner/name)"
+            f"{what} {text!r} is neither a known name, a local folder nor a hub id (owner/name)"
         )
-    return _from_hub(text, revision)
+    return _checked(_from_hub(text, revision, what), what)
 
 
 def weights_fingerprint(folder: Path) -> str:
@@ -46,29 +46,41 @@ def weights_fingerprint(folder: Path) -> str:
     return digest({name: sha256_of_file(folder / name) for name in _FILES})
 
 
-def _from_hub(hub_id: str, revision: str | None) -> Path:
+def _missing(folder: Path) -> list[str]:
+    return [name for name in _FILES if not (folder / name).is_file()]
+
+
+def _checked(folder: Path, what: str) -> Path:
+    if missing := _missing(folder):
+        raise BackboneError(f"{what} folder {folder} lacks {', '.join(missing)}")
+    return folder
+
+
+def _from_hub(hub_id: str, revision: str | None, what: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     patterns = list(_FILES)
     try:
-        return Path(
+        cached = Path(
             snapshot_download(
                 hub_id, revision=revision, allow_patterns=patterns, local_files_only=True
             )
         )
+        if not _missing(cached):  # an interrupted download leaves a snapshot without its weights
+            return cached
     except LocalEntryNotFoundError:
         pass
     if not _hub_is_reachable():
         raise BackboneError(
-            f"backbone {hub_id!r} is not in the local cache and the hub cannot be reached. "
+            f"{what} {hub_id!r} is not in the local cache and the hub cannot be reached. "
             f"On a machine with network run `hf download {hub_id} {' '.join(_FILES)} "
-            f"--local-dir my_backbone`, copy the folder here and give its path as the backbone."
+            f"--local-dir my_{what}`, copy the folder here and give its path as the {what}."
         )
     try:
         return Path(snapshot_download(hub_id, revision=revision, allow_patterns=patterns))
     except (HfHubHTTPError, OSError) as error:
-        raise BackboneError(f"backbone {hub_id!r} could not be downloaded: {error}") from error
+        raise BackboneError(f"{what} {hub_id!r} could not be downloaded: {error}") from error
 
 
 def _hub_is_reachable() -> bool:

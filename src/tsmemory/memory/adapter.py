@@ -2,9 +2,9 @@
 
     z, loc, scale = instance norm of x
     hidden        = what the context's patches and the backbone's own embedding say
-    line          = z W + b                                         ridge, closed form, held fixed
-    median_m      = loc + scale * (line + s * (Qb_median - line) + u)      s, u from hidden, 0 at first
-    width_m[j]    = width_b[j] * c * softplus(t) / log 2                    t from hidden, 0 at first
+    line          = loc + scale * (z W + b)                         ridge, closed form, held fixed
+    median_m      = line + s * (Qb_median - line) + scale * u       s, u from hidden, 0 at first
+    width_m[j]    = width_b[j] * c * softplus(t) / log 2            t from hidden, 0 at first
 
 with s and t by horizon block and u by step. Everything at a step depends on the context and on the
 backbone's forecast of that step only, so one model serves every horizon: a shorter horizon is a
@@ -126,7 +126,7 @@ class MemoryAdapter(nn.Module):
         config = self.config
         padding = -normal.values.shape[1] % config.patch_length
         values = nn.functional.pad(normal.values, (padding, 0))
-        patches = values.unflatten(1, (-1, config.patch_length))  # (B, patches, patch length)
+        patches = values.reshape(len(values), -1, config.patch_length)  # (B, patches, patch length)
         features = nn.functional.gelu(self.patch(patches)).flatten(1)
         hidden: torch.Tensor = self.dropout(
             nn.functional.gelu(self.mix(features) + self.key(self.norm(keys)))
@@ -138,7 +138,7 @@ class MemoryAdapter(nn.Module):
         horizon, levels = quantiles.shape[2], len(self.config.quantile_levels)
         own = quantiles.diff(dim=1).clamp_min(0)
         factor = nn.functional.softplus(self.widen(hidden)) / math.log(2)
-        factor = factor.unflatten(1, (levels - 1, self.config.blocks))
+        factor = factor.reshape(len(factor), levels - 1, self.config.blocks)
         return own * self._by_step(factor * self.spread, horizon)
 
     def _by_step(self, by_block: torch.Tensor, horizon: int) -> torch.Tensor:

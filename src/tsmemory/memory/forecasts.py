@@ -94,7 +94,11 @@ def forecast_windows(
 
     opened = None
     if cache:
-        arrays = {"flat": series.flat, "row": windows.row, "start": windows.start}
+        arrays: dict[str, np.ndarray] = {
+            "flat": series.flat,
+            "row": windows.row,
+            "start": windows.start,
+        }
         settings = {
             "backbone": backbone.fingerprint,
             "horizon": windows.horizon,

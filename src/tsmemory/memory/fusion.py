@@ -18,8 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-
-from tsmemory.series.series_set import Float
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -68,9 +67,10 @@ class Fusion:
             for weights in (self.location, self.spread, self.factor)
         )
         middle_b, middle_m = backbone[:, median : median + 1], memory[:, median : median + 1]
-        shift = a * (middle_m - middle_b)
-        widen = s * (c * (memory - middle_m) - (backbone - middle_b))
-        return backbone + shift + widen
+        # A sum of two ascending terms, so that rounding cannot make adjacent levels cross.
+        offsets = (1 - s) * (backbone - middle_b) + s * c * (memory - middle_m)
+        fused = middle_b + a * (middle_m - middle_b) + offsets
+        return torch.where((a == 0) & (s == 0), backbone, fused)
 
     def by_step(self, by_block: tuple[float, ...], horizon: int) -> torch.Tensor:
         """Repeat block values over their steps. Shape ``(horizon,)``."""
@@ -100,7 +100,7 @@ class Fusion:
 
 
 def closed_form_location(
-    numerator: Float, denominator: Float, shrinkage: float
+    numerator: NDArray[np.float64], denominator: NDArray[np.float64], shrinkage: float
 ) -> tuple[float, ...]:
     """Location weights that minimise squared error, shrunk towards the one for all blocks.
 

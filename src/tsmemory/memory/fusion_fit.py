@@ -1,15 +1,15 @@
 """Choosing fusion weights from windows that the memory was not trained on (METHOD 1.7)."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tsmemory.memory.config import FusionConfig
 from tsmemory.memory.fusion import Fusion, closed_form_location
-from tsmemory.memory.guard import GuardConfig, guard_blocks
+from tsmemory.memory.guard import guard_blocks
 from tsmemory.memory.objective import pinball
 from tsmemory.series.series_set import Int
 
@@ -31,21 +31,6 @@ class Part(NamedTuple):
 
 
 Parts = Callable[[], Iterable[Part]]  # starts a new pass over the windows at each call
-
-
-@dataclass(frozen=True)
-class FusionConfig:
-    """How fusion weights are chosen.
-
-    Attributes:
-        block: Steps in a block.
-        shrinkage: 0 lets every block have its own weight and factor, 1 gives all the global one.
-        guard: The test that each part of the fusion has to pass.
-    """
-
-    block: int = 24
-    shrinkage: float = 0.5
-    guard: GuardConfig = GuardConfig()
 
 
 def fit_location(parts: Parts, *, block: int, median: int, shrinkage: float) -> tuple[float, ...]:
@@ -78,8 +63,10 @@ def fit_factor(
             fusion = Fusion(block, location, (1.0,) * blocks, (factor,) * blocks)
             fused = fusion.apply(part.backbone, part.memory, median)
             loss[number] += _by_block(pinball(part.target, fused, level).sum(0).double(), block)
-    own = np.log(np.array(FACTORS)[loss.argmin(axis=0)])
-    overall = np.log(FACTORS[int(loss.sum(axis=1).argmin())])
+    # A block without a known target, or without width, prefers no factor and takes the global one.
+    telling = loss.max(axis=0) > loss.min(axis=0)
+    overall = np.log(FACTORS[int(loss.sum(axis=1).argmin())]) if telling.any() else 0.0
+    own = np.where(telling, np.log(np.array(FACTORS)[loss.argmin(axis=0)]), overall)
     return tuple(float(f) for f in np.exp((1 - shrinkage) * own + shrinkage * overall))
 
 
@@ -120,9 +107,17 @@ def fit_fusion(
     def judge(
         candidate: Fusion, reference: Fusion
     ) -> tuple[tuple[bool, ...], list[dict[str, object]]]:
-        losses = [block_losses(parts, fusion, levels=levels) for fusion in (candidate, reference)]
+        loss, reference_loss = (
+            block_losses(parts, fusion, levels=levels) for fusion in (candidate, reference)
+        )
         return guard_blocks(
-            *losses, origin_time, block=block, stride=stride, config=config.guard, rng=rng
+            loss,
+            reference_loss,
+            origin_time,
+            block=block,
+            stride=stride,
+            config=config.guard,
+            rng=rng,
         )
 
     wanted = fit_location(parts, block=block, median=median, shrinkage=shrinkage)
@@ -179,7 +174,7 @@ def _by_block(values: torch.Tensor, block: int) -> NDArray[np.float64]:
     """Sum the last axis over blocks of steps."""
     padding = -values.shape[-1] % block
     padded = torch.nn.functional.pad(values, (0, padding))
-    return np.asarray(padded.unflatten(-1, (-1, block)).sum(-1).numpy())
+    return np.asarray(padded.reshape(*values.shape[:-1], -1, block).sum(-1).numpy())
 
 
 def _keep(weights: tuple[float, ...], passed: tuple[bool, ...]) -> tuple[float, ...]:

@@ -1,29 +1,13 @@
 """The guard: no correction is shipped that validation does not show to help (METHOD 1.7)."""
 
-from dataclasses import dataclass
+import math
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tsmemory.memory.config import GuardConfig
 from tsmemory.metrics import n_blocks, one_sided_improvement, per_origin
 from tsmemory.series.series_set import Int
-
-
-@dataclass(frozen=True)
-class GuardConfig:
-    """The test.
-
-    Attributes:
-        alpha: Level of the one-sided test.
-        samples: Bootstrap samples.
-        min_blocks: With fewer bootstrap blocks, horizon blocks are pooled.
-        enabled: Off lets every weight through; for ablations.
-    """
-
-    alpha: float = 0.05
-    samples: int = 1000
-    min_blocks: int = 5
-    enabled: bool = True
 
 
 def guard_blocks(
@@ -48,7 +32,7 @@ def guard_blocks(
         reference: Loss of the reference. Shape ``(N, blocks)``.
         origin_time: Origin of each window. Shape ``(N,)``.
         block: Steps in a horizon block.
-        stride: Steps between consecutive origins.
+        stride: Steps between consecutive origins of one row.
         config: The test.
         rng: Draws the bootstrap.
 
@@ -57,9 +41,10 @@ def guard_blocks(
     """
     verdicts: list[dict[str, object]] = []
     pooled: list[int] = []
+    step = _typical_step(origin_time, stride)
     for number in range(loss.shape[1]):
         gain, origins = _origin_losses(loss[:, [number]], reference[:, [number]], origin_time)
-        ahead = -(-(number + 1) * block // stride)
+        ahead = math.ceil((number + 1) * block / step)
         lengths = [n for n in (2 * ahead, ahead) if n_blocks(origins, n) >= config.min_blocks]
         if lengths:
             p = one_sided_improvement(*gain, lengths[0], config.samples, rng)
@@ -102,6 +87,13 @@ def pooled_gain(
 
 
 Gain = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+def _typical_step(origin_time: Int, stride: int) -> float:
+    """Steps between consecutive distinct origins; series out of phase lie closer than a stride."""
+    gaps = np.diff(np.unique(origin_time))
+    gaps = gaps[gaps <= stride]
+    return float(gaps.mean()) if len(gaps) else float(stride)
 
 
 def _origin_losses(

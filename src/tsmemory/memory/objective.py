@@ -5,27 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import huber_loss
 
-
-@dataclass(frozen=True)
-class ObjectiveConfig:
-    """Weights and gates of the objective.
-
-    Attributes:
-        align: lambda_align, weight of agreement with the teacher.
-        delta: eta, extra weight on the teacher's correction of the median. The backbone cancels in
-            that term, so it is extra weight on the median's agreement.
-        anchor: lambda_reg, weight of staying near the backbone where the teacher is not trusted.
-        gamma: Power of the confidence.
-        confidence_threshold: Confidence below it counts as none.
-        margin: How much better than the backbone the teacher must be, in z units.
-    """
-
-    align: float = 0.1
-    delta: float = 0.5
-    anchor: float = 0.1
-    gamma: float = 1.0
-    confidence_threshold: float = 0.0
-    margin: float = 0.0
+from tsmemory.memory.config import ObjectiveConfig
 
 
 @dataclass(frozen=True)
@@ -70,7 +50,7 @@ def gate(batch: Batch, config: ObjectiveConfig, median: int) -> torch.Tensor:
     error_teacher = _masked_mean((batch.target - batch.teacher[:, median]).abs(), known)
     error_backbone = _masked_mean((batch.target - batch.backbone[:, median]).abs(), known)
     advantage = (error_teacher + config.margin < error_backbone) & known.any(dim=1)
-    trusted = batch.confidence >= config.confidence_threshold
+    trusted = (batch.confidence >= config.confidence_threshold) & (batch.confidence > 0)
     return torch.where(advantage & trusted, batch.confidence**config.gamma, 0.0)
 
 

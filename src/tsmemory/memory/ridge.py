@@ -72,7 +72,7 @@ class RidgeSums:
             alive = scale[:, 0] > 0
             target = torch.from_numpy(batch.targets(series))[alive]
             z, scale = z[alive], scale[alive]
-            y = bridge_gaps((target - loc[alive]) / scale)
+            y = bridge_gaps(torch.cat([z, (target - loc[alive]) / scale], dim=1))[:, L:]
             weight = scale**2
             weighted = weight * z
             total += cls(

@@ -2,7 +2,7 @@
 
 import copy
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,49 +10,19 @@ import numpy as np
 import torch
 
 from tsmemory.memory.adapter import AdapterConfig, MemoryAdapter
-from tsmemory.memory.forecasts import BackboneForecasts
+from tsmemory.memory.closed_form import ClosedForm
+from tsmemory.memory.config import GuardConfig, ObjectiveConfig, TrainingConfig
 from tsmemory.memory.fusion import Fusion
-from tsmemory.memory.fusion_fit import (
-    FusionConfig,
-    Part,
-    Parts,
-    block_losses,
-    fit_factor,
-    fit_location,
-)
-from tsmemory.memory.guard import GuardConfig, pooled_gain
-from tsmemory.memory.objective import Batch, ObjectiveConfig, objective, pinball
-from tsmemory.memory.ridge import Ridge
+from tsmemory.memory.fusion_fit import block_losses
+from tsmemory.memory.guard import pooled_gain
+from tsmemory.memory.objective import Batch, objective, pinball
+from tsmemory.memory.seeded import SeededAdapters
+from tsmemory.memory.split import Split, evenly, memory_parts
 from tsmemory.progress import track
-from tsmemory.series.series_set import SeriesSet
-from tsmemory.series.windows import Windows
 from tsmemory.teacher.neighbours import Neighbours
 from tsmemory.teacher.synthesis import Teacher
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """Optimiser and schedule.
-
-    Attributes:
-        epochs: At most this many passes.
-        patience: Passes without a lower validation loss before it stops.
-        batch_size: Windows in a step.
-        learning_rate: AdamW's rate.
-        weight_decay: AdamW's decay, towards the closed form from which training starts.
-        gradient_clip: Largest gradient norm.
-        validation_windows: At most this many, evenly spaced, decide when to stop.
-    """
-
-    epochs: int = 10
-    patience: int = 2
-    batch_size: int = 256
-    learning_rate: float = 3e-4
-    weight_decay: float = 0.01
-    gradient_clip: float = 1.0
-    validation_windows: int = 4096
 
 
 @dataclass(frozen=True)
@@ -72,105 +42,13 @@ class Distilled:
     verdict: dict[str, object]
 
 
-@dataclass(frozen=True)
-class Split:
-    """Windows of one split with what the backbone says of them.
-
-    Attributes:
-        series: The rows that windows lie on.
-        windows: The windows, N of them.
-        forecasts: The backbone's keys and quantiles of the same windows.
-    """
-
-    series: SeriesSet
-    windows: Windows
-    forecasts: BackboneForecasts
-
-    def take(self, which: np.ndarray | slice) -> "Split":
-        """The chosen windows; their forecasts are read from disk."""
-        forecasts = BackboneForecasts(
-            np.asarray(self.forecasts.keys[which]),
-            np.asarray(self.forecasts.quantiles[which]),
-            self.forecasts.levels,
-            self.forecasts.backbone,
-        )
-        return Split(self.series, self.windows.take(which), forecasts)
-
-    def tensors(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Contexts ``(N, L)``, targets ``(N, H)``, quantiles ``(N, Q, H)`` and keys ``(N, d)``."""
-        arrays = (
-            self.windows.contexts(self.series),
-            self.windows.targets(self.series),
-            self.forecasts.quantiles,
-            self.forecasts.keys,
-        )
-        contexts, targets, quantiles, keys = (torch.from_numpy(np.array(a)) for a in arrays)
-        return contexts, targets, quantiles, keys
-
-
-def memory_parts(split: Split, adapter: MemoryAdapter, batch: int = 512) -> Parts:
-    """The adapter's forecasts beside the backbone's, batch by batch, in inference mode."""
-
-    def run() -> Iterator[Part]:
-        adapter.eval()
-        for first in range(0, len(split.windows), batch):
-            part = split.take(slice(first, first + batch))
-            contexts, target, quantiles, keys = part.tensors()
-            with torch.inference_mode():
-                yield Part(target, quantiles, adapter(contexts, quantiles, keys))
-
-    return run
-
-
-def starting_point(
-    split: Split, folds: Sequence[tuple[np.ndarray, Ridge]], config: FusionConfig
-) -> Fusion:
-    """The closed-form fusion that holds during training, from out-of-fold ridges (METHOD 1.5).
-
-    Args:
-        split: Training windows.
-        folds: Positions of windows with a ridge that has not seen their steps.
-        config: Blocks and shrinkage.
-
-    Returns:
-        Location weights and spread factors; the spread weight is 1 throughout.
-    """
-    levels = split.forecasts.levels
-    median = levels.index(0.5)
-
-    def parts() -> Iterator[Part]:
-        for members, ridge in folds:
-            for first in range(0, len(members), 512):
-                part = split.take(members[first : first + 512])
-                contexts, target, quantiles, _ = part.tensors()
-                point = torch.from_numpy(ridge.predict(contexts.numpy()))
-                memory = quantiles + (point - quantiles[:, median])[:, None]
-                yield Part(target, quantiles, memory)
-
-    blocks = -(-split.windows.horizon // config.block)
-    ones = (1.0,) * blocks
-    if not folds:
-        return Fusion(config.block, (0.5,) * blocks, ones, ones)
-    location = fit_location(parts, block=config.block, median=median, shrinkage=config.shrinkage)
-    factor = fit_factor(
-        parts,
-        location,
-        block=config.block,
-        levels=levels,
-        median=median,
-        shrinkage=config.shrinkage,
-    )
-    return Fusion(config.block, location, ones, factor)
-
-
 def distil(
     train: Split,
     validation: Split,
     neighbours: Neighbours,
     teacher: Teacher,
     *,
-    ridge: Ridge,
-    start: Fusion,
+    closed_form: ClosedForm,
     adapter: AdapterConfig,
     objective_config: ObjectiveConfig,
     config: TrainingConfig,
@@ -187,8 +65,8 @@ def distil(
         validation: Validation windows.
         neighbours: Neighbours of the training windows.
         teacher: Forms quantile targets from them.
-        ridge: The linear skip.
-        start: Closed-form fusion, held during training; its factors become the adapter's spread.
+        closed_form: The linear skip, and the fusion held during training; its factors become the
+            adapter's spread.
         adapter: Sizes.
         objective_config: Terms and gates.
         config: Optimiser and schedule.
@@ -201,15 +79,16 @@ def distil(
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     model = MemoryAdapter(adapter)
-    model.start_from(ridge, torch.tensor(start.factor))
+    start = closed_form.start
+    model.start_from(closed_form.ridge, torch.tensor(start.factor))
     ones = (1.0,) * len(start.factor)
     held = Fusion(start.block, start.location, ones, ones)
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
-    watched = validation.take(_evenly(len(validation.windows), config.validation_windows))
+    watched = validation.take(evenly(len(validation.windows), config.validation_windows))
     best = fused_loss(model, watched, held)
-    closed_form = copy.deepcopy(model)
+    untrained = copy.deepcopy(model)
     best_state, best_epoch = copy.deepcopy(model.state_dict()), 0
     history: list[dict[str, Any]] = [{"epoch": 0, "validation": best, "best": True}]
     for epoch in range(1, config.epochs + 1):
@@ -237,14 +116,14 @@ def distil(
         elif epoch - best_epoch >= config.patience:
             break
     model.load_state_dict(best_state)
-    verdict = _trained_gain(model, closed_form, validation, held, guard, rng)
+    verdict = _trained_gain(model, untrained, validation, held, guard, rng)
     kept = best_epoch > 0 and bool(verdict["open"])
-    return Distilled((model if kept else closed_form).eval(), history, kept, verdict)
+    return Distilled((model if kept else untrained).eval(), history, kept, verdict)
 
 
 def _trained_gain(
     trained: MemoryAdapter,
-    closed_form: MemoryAdapter,
+    untrained: MemoryAdapter,
     validation: Split,
     fusion: Fusion,
     guard: GuardConfig,
@@ -254,10 +133,56 @@ def _trained_gain(
     windows, levels = validation.windows, validation.forecasts.levels
     losses = [
         block_losses(memory_parts(validation, model), fusion, levels=levels)
-        for model in (trained, closed_form)
+        for model in (trained, untrained)
     ]
     origin_time = windows.calendar(validation.series) + windows.context_length
-    return pooled_gain(*losses, origin_time, config=guard, rng=rng)
+    return pooled_gain(losses[0], losses[1], origin_time, config=guard, rng=rng)
+
+
+def distil_seeds(
+    train: Split,
+    validation: Split,
+    neighbours: Neighbours,
+    teacher: Teacher,
+    *,
+    closed_form: ClosedForm,
+    adapter: AdapterConfig,
+    objective_config: ObjectiveConfig,
+    config: TrainingConfig,
+    guard: GuardConfig,
+    seeds: Sequence[int],
+) -> tuple[SeededAdapters, list[dict[str, Any]]]:
+    """Distil once for every seed; see :func:`distil`.
+
+    Returns:
+        The adapters, and the loss curves of all seeds, a line for each seed and epoch.
+    """
+    adapters, report, curves = {}, {}, []
+    for seed in seeds:
+        logger.info("Distilling, seed %d", seed)
+        found = distil(
+            train,
+            validation,
+            neighbours,
+            teacher,
+            closed_form=closed_form,
+            adapter=adapter,
+            objective_config=objective_config,
+            config=config,
+            guard=guard,
+            seed=seed,
+        )
+        adapters[seed] = found.adapter
+        report[str(seed)] = {"trained_part_kept": found.trained_part_kept, **found.verdict}
+        curves += [{"seed": seed, **line} for line in found.history]
+        logger.info(
+            "Seed %d: %s (skill of the trained part over the closed form %.4f, p = %.3f)",
+            seed,
+            "trained part kept" if found.trained_part_kept else "closed form kept",
+            found.verdict["skill"],
+            found.verdict["p_value"],
+        )
+    return SeededAdapters(adapters, report), curves
 
 
 def fused_loss(model: MemoryAdapter, split: Split, fusion: Fusion) -> float:
@@ -300,8 +225,3 @@ def _step(
         median=median,
         config=config,
     )
-
-
-def _evenly(count: int, wanted: int) -> np.ndarray:
-    """At most ``wanted`` positions spread evenly over ``count``."""
-    return np.unique(np.linspace(0, count - 1, min(count, wanted)).astype(np.int64))

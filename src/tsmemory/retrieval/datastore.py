@@ -3,24 +3,29 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
-import faiss
 import numpy as np
-from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from tsmemory.retrieval.embargo import Embargo, embargoed_positions
 from tsmemory.retrieval.keys import Float, KeyKind, KeyScaler
+from tsmemory.retrieval.nearest import (
+    make_index,
+    read_index,
+    recall,
+    search_admissible,
+    write_index,
+)
 from tsmemory.series.series_set import Int, SeriesSet
 from tsmemory.series.windows import Windows
 
 IndexKind = Literal["auto", "flat", "ivf", "hnsw"]
 FLAT_LIMIT = 200_000  # above it "auto" takes an approximate index (METHOD 1.2)
 _BLOCK = 256  # queries that share one selector
-_RECALL_QUERIES = 256
-_RECALL_K = 20
+_ARRAYS = "windows.safetensors"
 
 
 @dataclass(frozen=True)
@@ -94,8 +99,8 @@ class Datastore:
         scaled = scaler(keys[order])
         largest = int(np.diff(edges).max(initial=0))
         kind = ("flat" if largest <= FLAT_LIMIT else "ivf") if index_kind == "auto" else index_kind
-        parts = [scaled[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True)]
-        indexes = tuple(_faiss_index(part, kind) for part in parts)
+        parts = [scaled[a:b] for a, b in pairwise(edges)]
+        indexes = tuple(make_index(part, kind) for part in parts)
         return cls(
             row=windows.row[order],
             start=windows.start[order],
@@ -106,7 +111,7 @@ class Datastore:
             scaler=scaler,
             key_kind=key_kind,
             index_kind=kind,
-            recall=1.0 if kind == "flat" else _recall(indexes, parts),
+            recall=1.0 if kind == "flat" else recall(indexes, parts),
             context_length=windows.context_length,
             horizon=windows.horizon,
         )
@@ -142,7 +147,7 @@ class Datastore:
             )
             for first in range(0, len(queries), _BLOCK):
                 block = slice(first, first + _BLOCK)
-                position, square = _search_block(
+                position, square = search_admissible(
                     self.indexes[group], scaled[queries[block]], low[block], high[block], k
                 )
                 found[queries[block]] = np.where(position >= 0, position + begin, -1)
@@ -160,7 +165,7 @@ class Datastore:
         """Queries of each group in calendar order, so that a block shares most of its embargo."""
         names = series.channel.astype(str)[windows.row]
         for group, name in enumerate(self.group_names):
-            member = np.ones(len(names), bool) if name == "all" else names == name
+            member = np.ones(len(names), bool) if self.group_names == ("all",) else names == name
             queries = np.flatnonzero(member)
             yield group, queries[np.argsort(calendar[queries], kind="stable")]
 
@@ -191,7 +196,7 @@ class Datastore:
         }
         save_file({n: np.ascontiguousarray(a) for n, a in arrays.items()}, folder / _ARRAYS)
         for number, index in enumerate(self.indexes):
-            faiss.write_index(index, str(folder / f"group_{number:03d}.faiss"))
+            write_index(index, folder / f"group_{number:03d}.faiss")
 
     @classmethod
     def from_pretrained(cls, folder: Path) -> "Datastore":
@@ -205,9 +210,7 @@ class Datastore:
             calendar=arrays["calendar"],
             group_edges=arrays["group_edges"],
             group_names=names,
-            indexes=tuple(
-                faiss.read_index(str(folder / f"group_{i:03d}.faiss")) for i in range(len(names))
-            ),
+            indexes=tuple(read_index(folder / f"group_{i:03d}.faiss") for i in range(len(names))),
             scaler=KeyScaler(mean=arrays["key_mean"], scale=config["key_scale"]),
             key_kind=config["key_kind"],
             index_kind=config["index_kind"],
@@ -215,77 +218,3 @@ class Datastore:
             context_length=config["context_length"],
             horizon=config["horizon"],
         )
-
-
-_ARRAYS = "windows.safetensors"
-
-
-def _faiss_index(keys: Float, kind: str) -> Any:
-    """A faiss index over the keys, positions being their order."""
-    size, dimension = keys.shape
-    if kind == "flat" or size == 0:
-        index = faiss.IndexFlatL2(dimension)
-    elif kind == "hnsw":
-        index = faiss.IndexHNSWFlat(dimension, 32)
-        index.hnsw.efSearch = 128
-    else:
-        lists = max(1, min(int(4 * np.sqrt(size)), size // 39))
-        index = faiss.index_factory(dimension, f"IVF{lists},Flat")
-        index.train(keys)
-        index.nprobe = max(1, lists // 16)
-    index.add(keys)
-    return index
-
-
-def _search_block(
-    index: Any, keys: Float, low: NDArray[np.int64], high: NDArray[np.int64], k: int
-) -> tuple[NDArray[np.int64], Float]:
-    """Search queries with similar embargoes ``[low, high)``.
-
-    What is embargoed for all of them is hidden from faiss by one selector; what is embargoed for
-    some is fetched in excess and dropped, so that ``k`` neighbours remain wherever they exist.
-    """
-    shared_low, shared_high = int(low.max()), int(high.min())
-    shared = max(shared_high - shared_low, 0)
-    excess = int(high.max() - low.min()) - shared
-    fetch = min(k + excess, max(index.ntotal - shared, 0))
-    position = np.full((len(keys), k), -1, dtype=np.int64)
-    square = np.full((len(keys), k), np.inf, dtype=np.float32)
-    if fetch == 0:
-        return position, square
-    found_square, found = index.search(
-        keys, fetch, params=_parameters(index, shared_low, shared_high if shared else shared_low)
-    )
-    hidden = (found >= low[:, None]) & (found < high[:, None]) | (found < 0)
-    order = np.argsort(hidden, axis=1, kind="stable")[:, :k]
-    width = order.shape[1]
-    kept = ~np.take_along_axis(hidden, order, axis=1)
-    position[:, :width] = np.where(kept, np.take_along_axis(found, order, axis=1), -1)
-    square[:, :width] = np.where(kept, np.take_along_axis(found_square, order, axis=1), np.inf)
-    return position, square
-
-
-def _parameters(index: Any, low: int, high: int) -> Any:
-    """Search parameters that hide positions ``[low, high)``, or ``None`` when nothing is hidden."""
-    if high <= low:
-        return None
-    selector = faiss.IDSelectorNot(faiss.IDSelectorRange(low, high))
-    if isinstance(index, faiss.IndexIVF):
-        return faiss.SearchParametersIVF(sel=selector, nprobe=index.nprobe)
-    if isinstance(index, faiss.IndexHNSW):
-        return faiss.SearchParametersHNSW(sel=selector, efSearch=index.hnsw.efSearch)
-    return faiss.SearchParameters(sel=selector)
-
-
-def _recall(indexes: tuple[Any, ...], parts: list[Float]) -> float:
-    """Share of the exact nearest neighbours that approximate indexes find, on a sample of keys."""
-    shares = []
-    for index, keys in zip(indexes, parts, strict=True):
-        k = min(_RECALL_K, len(keys))
-        if k == 0:
-            continue
-        queries = keys[:: max(1, len(keys) // _RECALL_QUERIES)]
-        exact = _faiss_index(keys, "flat").search(queries, k)[1]
-        found = index.search(queries, k)[1]
-        shares += [len(np.intersect1d(a, b)) / k for a, b in zip(exact, found, strict=True)]
-    return float(np.mean(shares)) if shares else 1.0

@@ -7,25 +7,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsmemory.backbones import Backbone
+from tsmemory.fingerprint import digest, digest_arrays
+from tsmemory.scaleout.shards import ShardCache, map_shards
+from tsmemory.series.series_set import SeriesSet
+from tsmemory.series.windows import Windows
 
 Float = NDArray[np.float32]
 KeyKind = Literal["embedding", "window"]
 
 
-def make_keys(contexts: Float, backbone: Backbone, kind: KeyKind) -> Float:
-    """Keys of contexts.
+def query_keys(kind: KeyKind, embeddings: Float, contexts: Float) -> Float:
+    """Keys of queries whose embeddings are already known.
 
     Args:
-        contexts: Contexts, NaN where missing. Shape ``(B, L)``.
-        backbone: Asked for its embedding when ``kind`` is ``"embedding"``.
         kind: ``"embedding"`` or ``"window"`` (the instance-normalised context itself).
+        embeddings: The backbone's embeddings. Shape ``(B, d)``.
+        contexts: Contexts, NaN where missing. Shape ``(B, L)``.
 
     Returns:
-        Keys of shape ``(B, d)``, not yet scaled.
+        Keys of shape ``(B, d')``, not yet scaled.
     """
-    if kind == "embedding":
-        return backbone.embed(contexts)
-    return window_keys(contexts)
+    return embeddings if kind == "embedding" else window_keys(contexts)
 
 
 def window_keys(contexts: Float) -> Float:
@@ -36,6 +38,48 @@ def window_keys(contexts: Float) -> Float:
     centred = np.where(seen, contexts - mean, 0)
     scale = np.sqrt((centred**2).sum(axis=1, keepdims=True) / count)
     return np.asarray(centred / np.where(scale > 0, scale, 1), dtype=np.float32)
+
+
+def embed_windows(
+    backbone: Backbone,
+    windows: Windows,
+    series: SeriesSet,
+    *,
+    kind: KeyKind,
+    shard_size: int,
+    cache: ShardCache | None = None,
+) -> Float:
+    """Keys of many windows, shard by shard.
+
+    Args:
+        backbone: Asked for embeddings where keys are embeddings.
+        windows: N windows.
+        series: The rows they lie on.
+        kind: What the keys are.
+        shard_size: Windows in a shard.
+        cache: Where finished shards are kept, so that a killed run goes on where it was.
+
+    Returns:
+        Unscaled keys of shape ``(N, d)``.
+    """
+    firsts = list(range(0, len(windows), shard_size))
+
+    def embed_shard(first: int) -> dict[str, np.ndarray]:
+        contexts = windows.take(slice(first, first + shard_size)).contexts(series)
+        keys = backbone.embed(contexts) if kind == "embedding" else window_keys(contexts)
+        return {"keys": keys}
+
+    opened = None
+    if cache:
+        settings = {"backbone": backbone.fingerprint, "kind": kind, "shard_size": shard_size}
+        arrays: dict[str, np.ndarray] = {
+            "flat": series.flat,
+            "row": windows.row,
+            "start": windows.start,
+        }
+        opened = cache.open(digest({"settings": settings, "arrays": digest_arrays(arrays)}))
+    shards = map_shards(embed_shard, firsts, cache=opened, description="Embedding windows")
+    return np.concatenate([shard["keys"] for shard in shards])
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 from tsmemory.fingerprint import digest, digest_arrays
 from tsmemory.retrieval.datastore import Datastore
 from tsmemory.retrieval.embargo import Embargo
+from tsmemory.retrieval.keys import query_keys
 from tsmemory.scaleout.shards import ShardCache, map_shards
 from tsmemory.series.series_set import Float, SeriesSet
 from tsmemory.series.windows import Windows
@@ -97,7 +98,7 @@ def softmax_weights(distance: Float, temperature: float) -> Float:
 
 def find_neighbours(
     datastore: Datastore,
-    keys: Float,
+    embeddings: Float,
     windows: Windows,
     series: SeriesSet,
     *,
@@ -112,7 +113,7 @@ def find_neighbours(
 
     Args:
         datastore: Where to search.
-        keys: Unscaled keys of the queries. Shape ``(M, d)``.
+        embeddings: The backbone's embeddings of the queries. Shape ``(M, d)``.
         windows: The queries.
         series: The rows they lie on.
         k: Neighbours for each query.
@@ -124,21 +125,33 @@ def find_neighbours(
 
     Returns:
         Neighbours and weights of the queries.
+
+    Raises:
+        ValueError: More neighbours are asked for than any group of the datastore holds.
     """
+    largest = int(np.diff(datastore.group_edges).max(initial=0))
+    if k > largest:
+        raise ValueError(
+            f"teacher.k = {k} neighbours are asked for, but the datastore holds at most {largest} "
+            f"windows that may be searched together: lower teacher.k or windowing.strides.datastore"
+        )
     firsts = list(range(0, len(windows), shard_size))
 
     def search_shard(first: int) -> dict[str, np.ndarray]:
         part = slice(first, first + shard_size)
-        position, distance = datastore.search(
-            np.asarray(keys[part]), windows.take(part), series, k=k, embargo=embargo
-        )
+        queries = windows.take(part)
+        contexts = queries.contexts(series)
+        keys = query_keys(datastore.key_kind, np.asarray(embeddings[part]), contexts)
+        position, distance = datastore.search(keys, queries, series, k=k, embargo=embargo)
         return {
             "position": position.astype(np.int32),
             "weight": softmax_weights(distance, temperature),
         }
 
     settings = {"k": k, "temperature": temperature, "embargo": embargo, "shard_size": shard_size}
-    opened = cache.open(_fingerprint(settings, datastore, keys, windows)) if cache else None
+    opened = None
+    if cache:
+        opened = cache.open(_fingerprint(settings, datastore, embeddings, windows, series))
     shards = list(
         map_shards(search_shard, firsts, cache=opened, description="Searching neighbours")
     )
@@ -151,18 +164,25 @@ def find_neighbours(
 
 
 def _fingerprint(
-    settings: dict[str, Any], datastore: Datastore, keys: Float, windows: Windows
+    settings: dict[str, Any],
+    datastore: Datastore,
+    embeddings: Float,
+    windows: Windows,
+    series: SeriesSet,
 ) -> str:
     """What the shards depend on."""
-    arrays = {
-        "keys": keys,
+    arrays: dict[str, np.ndarray] = {
+        "embeddings": embeddings,
         "row": windows.row,
         "start": windows.start,
+        "calendar": windows.calendar(series),
         "stored_row": datastore.row,
         "stored_start": datastore.start,
+        "stored_calendar": datastore.calendar,
         "key_mean": datastore.scaler.mean,
     }
-    return digest({"settings": settings, "arrays": digest_arrays(arrays)})
+    stored = {**datastore.summary(), "key_scale": datastore.scaler.scale}
+    return digest({"settings": settings, "stored": stored, "arrays": digest_arrays(arrays)})
 
 
 def query_batches(count: int, size: int) -> Iterator[slice]:

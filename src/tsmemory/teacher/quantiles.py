@@ -33,7 +33,7 @@ def weighted_quantiles(
     present = ~torch.isnan(values) & (weights > 0)[:, :, None]
     mass = torch.where(present, weights[:, :, None], 0.0)
     total = mass.sum(dim=1, keepdim=True)
-    mass = mass / total.clamp_min(1e-12)
+    mass = mass / torch.where(total > 0, total, 1.0)
     ordered, order = torch.where(present, values, torch.inf).sort(dim=1)
     mass = mass.gather(1, order)
     cumulated = mass.cumsum(dim=1)

@@ -61,7 +61,8 @@ class Teacher:
         both = self.series.gather(row.ravel(), (end - m).ravel(), m + horizon)
         both = both.reshape(count, k, m + horizon)
         query_tail = self.series.gather(windows.row, windows.origin - m, m)
-        shift = _mean(query_tail)[:, None] - _mean(both[:, :, :m])
+        # Without an observed point on either side there is nothing to agree on, hence no shift.
+        shift = np.nan_to_num(_mean(query_tail)[:, None] - _mean(both[:, :, :m]))
         return np.asarray(both[:, :, m:] + shift[:, :, None], dtype=np.float32)
 
 
@@ -115,7 +116,7 @@ def describe_teacher(
 
 
 def _mean(values: Float) -> Float:
-    """Mean over the last axis of the observed values, 0 where none is."""
+    """Mean over the last axis of the observed values, NaN where none is."""
     seen = ~np.isnan(values)
-    total = np.where(seen, values, 0).sum(axis=-1, dtype=np.float64)
-    return np.asarray(total / np.maximum(seen.sum(axis=-1), 1), dtype=np.float32)
+    total, count = np.where(seen, values, 0).sum(axis=-1, dtype=np.float64), seen.sum(axis=-1)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)

@@ -1,0 +1,1 @@
+"""Baselines, leaderboard, cost and plots."""

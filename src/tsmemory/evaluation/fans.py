@@ -1,0 +1,79 @@
+"""Forecasts to look at: the best, the median and the worst test window."""
+
+import numpy as np
+import pandas as pd
+
+from tsmemory.evaluation.methods import Method
+from tsmemory.evaluation.scores import MethodScores
+from tsmemory.memory.split import Split
+
+_CONTEXT_SHOWN = 1.5  # horizons of context beside the forecast
+
+
+def collect_fans(
+    split: Split, scores: MethodScores, methods: dict[str, Method], timestamps: dict[str, pd.Series]
+) -> pd.DataFrame:
+    """Forecast fans of three windows, chosen by the fused forecast's scaled pinball loss.
+
+    Args:
+        split: The test windows.
+        scores: Their scores.
+        methods: Forecasters to show.
+        timestamps: Timestamps of each series, for the labels.
+
+    Returns:
+        Table ``kind, label, step, method, level, value`` in raw units; ``step`` is negative in the
+        context, and method ``truth`` has no level.
+    """
+    last = len(scores.horizons) - 1
+    counted = scores.methods["tsmemory"].count[:, last] > 0
+    loss = scores.methods["tsmemory"].pinball[:, last] / np.maximum(
+        scores.methods["tsmemory"].count[:, last], 1
+    )
+    ranked = np.flatnonzero(counted)[np.argsort(loss[counted], kind="stable")]
+    chosen = {"best": ranked[0], "median": ranked[len(ranked) // 2], "worst": ranked[-1]}
+    frames = [
+        _fan(kind, split.take(np.array([window])), methods, timestamps)
+        for kind, window in chosen.items()
+    ]
+    return pd.concat(frames, ignore_index=True)
+
+
+def _fan(
+    kind: str, one: Split, methods: dict[str, Method], timestamps: dict[str, pd.Series]
+) -> pd.DataFrame:
+    series, row = one.series, int(one.windows.row[0])
+    item, channel = str(series.item_id[row]), str(series.channel[row])
+    origin = int(one.windows.origin[0])
+    horizon = one.windows.horizon
+    shown = min(int(_CONTEXT_SHOWN * horizon), one.windows.context_length)
+
+    def raw(values: np.ndarray) -> np.ndarray:
+        return np.asarray(values * series.std[row] + series.mean[row])
+
+    context = one.windows.contexts(series)[0, -shown:]
+    truth = np.concatenate([context, one.windows.targets(series)[0]])
+    label = f"{item}, {channel}, {timestamps[item].iloc[origin]:%Y-%m-%d %H:%M}"
+    frames = [
+        pd.DataFrame(
+            {
+                "step": np.arange(-shown, horizon),
+                "method": "truth",
+                "level": np.nan,
+                "value": raw(truth),
+            }
+        )
+    ]
+    for name, method in methods.items():
+        for level, values in zip(one.forecasts.levels, method(one)[0], strict=True):
+            frames.append(
+                pd.DataFrame(
+                    {
+                        "step": np.arange(horizon),
+                        "method": name,
+                        "level": level,
+                        "value": raw(values),
+                    }
+                )
+            )
+    return pd.concat(frames, ignore_index=True).assign(kind=kind, label=label)

@@ -1,0 +1,127 @@
+"""Which rows the table of the main way has, and its results as one value."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tsmemory.evaluation.methods import Fused, Method, OnlineKnn, PointWithSpread, frozen
+from tsmemory.evaluation.scores import MethodScores
+from tsmemory.memory.closed_form import ClosedForm
+from tsmemory.memory.config import FusionConfig
+from tsmemory.memory.fusion import Fusion
+from tsmemory.memory.seeded import SeededAdapters
+from tsmemory.memory.split import Split
+from tsmemory.metrics import last_value, seasonal_error, seasonal_naive
+from tsmemory.retrieval.embargo import Embargo
+from tsmemory.series.series_set import SeriesSet
+from tsmemory.teacher.synthesis import Teacher
+
+
+def assemble_methods(
+    validation: Split,
+    teacher: Teacher,
+    closed_form: ClosedForm,
+    adapter: SeededAdapters,
+    fusion: Mapping[str, Any],
+    *,
+    season: int,
+    k: int,
+    temperature: float,
+    embargo: Embargo,
+    config: FusionConfig,
+) -> dict[str, list[Method]]:
+    """The cheap rows of METHOD 1.8, fitted on validation where they need it.
+
+    Args:
+        validation: Validation windows with the backbone's forecasts.
+        teacher: Forms quantiles for the online kNN row.
+        closed_form: Holds the ridge.
+        adapter: Adapters of all seeds.
+        fusion: Their fusions.
+        season: Steps in a season.
+        k: Neighbours of the online kNN row.
+        temperature: tau of its weights.
+        embargo: Its embargo.
+        config: Horizon blocks and shrinkage.
+
+    Returns:
+        For each row the forecaster of each seed.
+    """
+    horizon, block = validation.windows.horizon, config.block
+    points = {
+        "last_value": lambda contexts: last_value(contexts, horizon),
+        "seasonal_naive": lambda contexts: seasonal_naive(contexts, horizon, season),
+        "ridge": closed_form.ridge.predict,
+    }
+    rows: dict[str, list[Method]] = {
+        name: [PointWithSpread.fit(point, validation, block)] for name, point in points.items()
+    }
+    rows["frozen"] = [frozen]
+    online = OnlineKnn(teacher.datastore, teacher, k, temperature, embargo)
+    rows["online_knn"] = [online.fit(validation, config)]
+    rows["tsmemory"] = [
+        Fused(model, Fusion.from_json(fusion[str(seed)]))
+        for seed, model in adapter.adapters.items()
+    ]
+    return rows
+
+
+def in_sample_seasonal_error(
+    series: SeriesSet, borders: pd.DataFrame, season: int
+) -> NDArray[np.float64]:
+    """Mean absolute seasonal difference of each row's training part, raw units. ``(R,)``."""
+    train_end = dict(zip(borders["item_id"].astype(str), borders["train_end"], strict=True))
+    errors = [
+        seasonal_error(series.row_values(row, int(train_end[str(series.item_id[row])])), season)
+        for row in range(len(series.length))
+    ]
+    return np.array(errors, dtype=np.float64) * series.std
+
+
+def collect_metrics(
+    scores: MethodScores,
+    leaderboard: pd.DataFrame,
+    skill: pd.DataFrame,
+    fusion: Mapping[str, Any],
+    teacher_diagnosis: Mapping[str, Any],
+) -> dict[str, Any]:
+    """All results as one JSON value, for versioned comparison.
+
+    Returns:
+        ``metrics[method][horizon][metric]``, skill with intervals, guard decisions, the teacher's
+        figures, and what was scored.
+    """
+    table: dict[str, dict[str, dict[str, float]]] = {}
+    for line in leaderboard.to_dict("records"):
+        by_horizon = table.setdefault(str(line["method"]), {})
+        by_horizon.setdefault(str(line["horizon"]), {})[str(line["metric"])] = line["value"]
+    overall = skill[skill["channel"] == "all"].drop(columns="channel")
+    return {
+        "scored": scores.summary(),
+        "metrics": _without_nan(table),
+        "skill_vs_frozen": _without_nan(overall.to_dict("records")),
+        "guard": {seed: _guard_shares(value) for seed, value in fusion.items()},
+        "teacher": dict(teacher_diagnosis),
+    }
+
+
+def _guard_shares(fusion: Mapping[str, Any]) -> dict[str, float]:
+    """Mean weights, and the share of blocks in which nothing is corrected."""
+    location, spread = np.array(fusion["location"]), np.array(fusion["spread"])
+    return {
+        "mean_location_weight": float(location.mean()),
+        "mean_spread_weight": float(spread.mean()),
+        "share_of_blocks_closed": float(((location == 0) & (spread == 0)).mean()),
+    }
+
+
+def _without_nan(value: Any) -> Any:
+    """Replace NaN by ``None``, which JSON knows."""
+    if isinstance(value, dict):
+        return {name: _without_nan(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and np.isnan(value) else value

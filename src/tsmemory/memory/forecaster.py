@@ -1,0 +1,276 @@
+"""The forecaster: a frozen backbone, its memory adapter and their fusion, behind one call."""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from tsmemory.backbones import Backbone
+from tsmemory.memory.adapter import MemoryAdapter
+from tsmemory.memory.artefact import read_artefact, write_artefact
+from tsmemory.memory.contexts import Contexts, check_contexts, stack_contexts
+from tsmemory.memory.errors import ForecasterError
+from tsmemory.memory.frames import read_frame
+from tsmemory.memory.fusion import Fusion
+from tsmemory.memory.levels import at_levels, check_levels
+from tsmemory.memory.parts import check_parts, read_backbone, read_memory
+from tsmemory.series.series_set import Float
+
+QUANTILE_LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+
+
+class MemoryForecaster:
+    """Forecasts with a frozen backbone and the memory of one domain.
+
+    Nothing is retrieved when forecasting, and nothing changes: one forecaster may be used from
+    several threads. Values are taken and returned in the user's own unit.
+
+    Example:
+        >>> forecaster = MemoryForecaster.from_pretrained("data/06_models/my_domain/forecaster")
+        >>> table = forecaster.predict_df(df, prediction_length=24)
+
+    Attributes:
+        backbone: The frozen backbone.
+        adapter: The memory adapter; a copy of the one given.
+        fusion: How both are fused.
+        backbone_source: What :func:`tsmemory.load_backbone` makes the backbone from.
+        backbone_options: Its options.
+        domain: Name of the dataset that the memory was made from.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        adapter: MemoryAdapter,
+        fusion: Fusion,
+        *,
+        backbone_source: str,
+        domain: str | None,
+        backbone_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Put the parts together.
+
+        Args:
+            backbone: The frozen backbone.
+            adapter: A memory adapter made for it.
+            fusion: Weights for every block of the adapter's horizon.
+            backbone_source: ``"bundled"``, ``"seasonal_naive"``, a folder or a hub id.
+            domain: Name of the dataset that the memory was made from.
+            backbone_options: Further arguments of ``load_backbone`` (``kind``, ``season``, ...).
+
+        Raises:
+            ForecasterError: The parts do not fit each other.
+        """
+        check_parts(backbone, adapter.config, fusion)
+        self.backbone = backbone
+        self.adapter = copy.deepcopy(adapter).eval().requires_grad_(False)
+        self.fusion = fusion
+        self.backbone_source = str(backbone_source)
+        self.backbone_options = dict(backbone_options or {})
+        self.domain = domain
+
+    def predict_quantiles(
+        self,
+        contexts: Contexts,
+        prediction_length: int | None = None,
+        quantile_levels: Sequence[float] = QUANTILE_LEVELS,
+        *,
+        batch_size: int = 256,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Forecast series.
+
+        Args:
+            contexts: A series ``(T,)``, several ``(B, T)``, or a list of series of different
+                lengths, torch or numpy; NaN where missing. The last L steps are read; a shorter
+                series counts as missing before its start.
+            prediction_length: H, steps to forecast; the adapter's longest horizon if not given.
+                The frozen backbone's own forecast stands beyond the adapter's horizon.
+            quantile_levels: Levels; interpolated between those of the backbone, the outermost ones
+                standing in outside them.
+            batch_size: Series in one pass; the answer does not depend on it.
+
+        Returns:
+            Quantiles, shape ``(B, H, len(quantile_levels))``, and the median, shape ``(B, H)``;
+            float32 on the CPU.
+
+        Raises:
+            ForecasterError: A series without observed value or with an infinite one, a horizon
+                below 1, a level outside (0, 1).
+        """
+        horizon = self._horizon(prediction_length)
+        levels = check_levels(quantile_levels, self.backbone.quantile_levels)
+        stacked = stack_contexts(contexts, self.adapter.config.context_length)
+        quantiles, median = self._forecast(
+            stacked, horizon, levels, batch_size, lambda position: f"context {position}"
+        )
+        return torch.from_numpy(quantiles), torch.from_numpy(median)
+
+    def predict_df(
+        self,
+        df: pd.DataFrame,
+        *,
+        id_column: str = "item_id",
+        timestamp_column: str = "timestamp",
+        target: str | Sequence[str] = "target",
+        prediction_length: int | None = None,
+        quantile_levels: Sequence[float] = QUANTILE_LEVELS,
+        batch_size: int = 256,
+        freq: str | None = None,
+    ) -> pd.DataFrame:
+        """Forecast the series of a long table, as chronos-forecasting's ``predict_df`` does.
+
+        Args:
+            df: The table, rows in any order; other columns are ignored.
+            id_column: Column of identifiers.
+            timestamp_column: Column of timestamps, with or without a zone.
+            target: Column to forecast, or several, each forecast on its own.
+            prediction_length: H, steps to forecast; the adapter's longest horizon if not given.
+            quantile_levels: See :meth:`predict_quantiles`.
+            batch_size: Series in one pass; the answer does not depend on it.
+            freq: The step of all series; rows then count as consecutive steps whatever their
+                timestamps. If not given it is inferred, and rows that lack become missing steps.
+
+        Returns:
+            Table ``<id>, <timestamp>, target_name, predictions`` (the median) and one column for
+            each level, ordered by series (as they first appear), target and step.
+
+        Raises:
+            ForecasterError: As :meth:`predict_quantiles`, and for missing columns, unreadable
+                values, duplicate or irregular timestamps.
+        """
+        horizon = self._horizon(prediction_length)
+        levels = check_levels(quantile_levels, self.backbone.quantile_levels)
+        length = self.adapter.config.context_length
+        series = read_frame(
+            df,
+            id_column=id_column,
+            timestamp_column=timestamp_column,
+            targets=[target] if isinstance(target, str) else list(target),
+            context_length=length,
+            freq=freq,
+        )
+        contexts = series.contexts.reshape(-1, length)
+        forecast = self._forecast(contexts, horizon, levels, batch_size, series.label)
+        return series.answer(*forecast, quantile_levels)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write ``config.json`` and ``model.safetensors``; the backbone is named, not copied."""
+        backbone = self.backbone
+        config = {
+            "domain": self.domain,
+            "backbone": {
+                "source": self.backbone_source,
+                "options": self.backbone_options,
+                "name": backbone.name,
+                "fingerprint": backbone.fingerprint,
+                "quantile_levels": list(backbone.quantile_levels),
+                "native_horizon": backbone.native_horizon,
+            },
+            "adapter": asdict(self.adapter.config),
+            "fusion": self.fusion.to_json(),
+        }
+        write_artefact(Path(folder), config, self.adapter.state_dict())
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | Path,
+        *,
+        backbone: Backbone | str | Path | None = None,
+        device: str = "cpu",
+    ) -> "MemoryForecaster":
+        """Load what :meth:`save_pretrained` wrote.
+
+        Args:
+            source: The folder, a Kedro-versioned folder (its latest version), or a hub id.
+            backbone: The backbone, or where to load it from; that which the forecaster names if
+                not given.
+            device: Torch device of the adapter and of a backbone that is loaded here.
+
+        Returns:
+            The forecaster.
+
+        Raises:
+            ForecasterError: Files that are missing, truncated, changed or of another format
+                version; a backbone that cannot be loaded or is not the one it was made for.
+        """
+        config, state = read_artefact(source)
+        adapter, fusion = read_memory(config, state)
+        about = config["backbone"]
+        return cls(
+            read_backbone(about, backbone, device),
+            adapter.to(device),
+            fusion,
+            backbone_source=str(backbone) if isinstance(backbone, (str, Path)) else about["source"],
+            domain=config["domain"],
+            backbone_options=about["options"],
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """Parts and sizes, for the catalog's preview."""
+        fusion = self.fusion.to_json()
+        return {
+            "domain": self.domain,
+            "backbone": {
+                "source": self.backbone_source,
+                "name": self.backbone.name,
+                "fingerprint": self.backbone.fingerprint,
+                "native_horizon": self.backbone.native_horizon,
+            },
+            "adapter": self.adapter.describe(),
+            "fusion": {name: fusion[name] for name in ("block", "location", "spread", "factor")},
+            "idle": self.fusion.is_idle,
+        }
+
+    def _horizon(self, prediction_length: int | None) -> int:
+        horizon = self.adapter.config.horizon if prediction_length is None else prediction_length
+        if int(horizon) != horizon or horizon < 1:
+            raise ForecasterError(f"prediction_length must be a whole number >= 1, got {horizon}")
+        return int(horizon)
+
+    def _forecast(
+        self,
+        contexts: Float,
+        horizon: int,
+        levels: tuple[float, ...],
+        batch_size: int,
+        label: Callable[[int], str],
+    ) -> tuple[Float, Float]:
+        """Quantiles ``(B, H, len(levels))`` and median ``(B, H)`` of contexts ``(B, L)``."""
+        if batch_size < 1:
+            raise ForecasterError(f"batch_size must be at least 1, got {batch_size}")
+        check_contexts(contexts, label)
+        native, middle = self.backbone.quantile_levels, self.adapter.config.median
+        quantiles = np.empty((len(contexts), horizon, len(levels)), dtype=np.float32)
+        median = np.empty((len(contexts), horizon), dtype=np.float32)
+        for first in range(0, len(contexts), batch_size):
+            part = slice(first, first + batch_size)
+            fused = self._fused(contexts[part], horizon)
+            quantiles[part] = at_levels(fused, native, levels).transpose(0, 2, 1)
+            median[part] = fused[:, middle]
+        return quantiles, median
+
+    @torch.inference_mode()
+    def _fused(self, contexts: Float, horizon: int) -> Float:
+        """Fused quantiles at the native levels, ascending over levels. Shape ``(B, Q, H)``."""
+        if self.fusion.is_idle:
+            return self.backbone.predict_quantiles(contexts, horizon)
+        output = self.backbone.encode_and_predict(contexts, horizon)
+        known = output.quantiles[:, :, : self.adapter.config.horizon]
+        device = self.adapter.weight.device
+        frozen = torch.from_numpy(np.ascontiguousarray(known))
+        memory = self.adapter(
+            torch.from_numpy(contexts).to(device),
+            frozen.to(device),
+            torch.from_numpy(output.keys).to(device),
+        )
+        fused = self.fusion.apply(frozen, memory.cpu(), self.adapter.config.median)
+        # Equal quantiles may have come apart by a rounding; elsewhere sorting changes nothing.
+        ascending = fused.sort(dim=1).values.numpy()
+        beyond = output.quantiles[:, :, known.shape[2] :]
+        return np.concatenate([ascending, beyond], axis=2)

@@ -1,0 +1,103 @@
+"""The parts of a forecaster: whether they fit each other, and how a configuration names them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tsmemory.backbones import Backbone, BackboneError, load_backbone
+from tsmemory.memory.adapter import AdapterConfig, MemoryAdapter
+from tsmemory.memory.errors import ForecasterError
+from tsmemory.memory.fusion import Fusion
+
+
+def check_parts(backbone: Backbone, config: AdapterConfig, fusion: Fusion) -> None:
+    """Refuse an adapter or a fusion that was made for something else.
+
+    Args:
+        backbone: The frozen backbone; asked for one embedding.
+        config: The adapter's sizes.
+        fusion: The fusion.
+
+    Raises:
+        ForecasterError: Other quantile levels, another key length, or too few fusion blocks.
+    """
+    which = f"backbone {backbone.name!r} (fingerprint {backbone.fingerprint})"
+    if tuple(config.quantile_levels) != tuple(backbone.quantile_levels):
+        raise ForecasterError(
+            f"the adapter was made for the quantile levels {list(config.quantile_levels)}, the "
+            f"{which} forecasts {list(backbone.quantile_levels)}"
+        )
+    probe = np.linspace(-1, 1, config.context_length, dtype=np.float32)[None]
+    key_length = backbone.embed(probe).shape[1]
+    if config.key_length != key_length:
+        raise ForecasterError(
+            f"the adapter was made for embeddings of length {config.key_length}, those of the "
+            f"{which} have {key_length}"
+        )
+    blocks = {len(fusion.location), len(fusion.spread), len(fusion.factor)}
+    if min(blocks) != max(blocks) or min(blocks) * fusion.block < config.horizon:
+        raise ForecasterError(
+            f"the fusion has {sorted(blocks)} blocks of {fusion.block} steps, which do not cover "
+            f"the adapter's horizon of {config.horizon}"
+        )
+
+
+def read_memory(
+    config: Mapping[str, Any], state: Mapping[str, torch.Tensor]
+) -> tuple[MemoryAdapter, Fusion]:
+    """Build the adapter and the fusion that a configuration describes.
+
+    Args:
+        config: With ``adapter`` (an :class:`AdapterConfig`) and ``fusion``.
+        state: The adapter's tensors by name.
+
+    Returns:
+        Both.
+
+    Raises:
+        ForecasterError: The configuration is not whole or does not fit the tensors.
+    """
+    try:
+        sizes = {**config["adapter"]}
+        sizes["quantile_levels"] = tuple(sizes["quantile_levels"])
+        adapter = MemoryAdapter(AdapterConfig(**sizes))
+        adapter.load_state_dict(state)
+        return adapter, Fusion.from_json(config["fusion"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ForecasterError(
+            f"config.json does not describe a forecaster, or not these weights: {error!r}"
+        ) from error
+
+
+def read_backbone(
+    about: Mapping[str, Any], backbone: Backbone | str | Path | None, device: str
+) -> Backbone:
+    """Return the backbone that a forecaster was made for.
+
+    Args:
+        about: The configuration's ``source``, ``options``, ``name`` and ``fingerprint``.
+        backbone: The backbone or where to load it from; ``None`` takes the source named.
+        device: Torch device of a backbone that is loaded here.
+
+    Raises:
+        ForecasterError: It cannot be loaded, or is another one.
+    """
+    if backbone is None or isinstance(backbone, (str, Path)):
+        source = about["source"] if backbone is None else backbone
+        try:
+            backbone = load_backbone(source, **{**about["options"], "device": device})
+        except BackboneError as error:
+            raise ForecasterError(
+                f"the backbone {str(source)!r} cannot be loaded: {error} "
+                "(from_pretrained takes another folder, or the model itself, as backbone=)"
+            ) from error
+    if backbone.fingerprint != about["fingerprint"]:
+        raise ForecasterError(
+            f"the forecaster was made for the backbone {about['name']!r} with fingerprint "
+            f"{about['fingerprint']}, but {backbone.name!r} has fingerprint "
+            f"{backbone.fingerprint}; give the backbone it was made for, or make the memory anew"
+        )
+    return backbone
