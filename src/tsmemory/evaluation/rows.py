@@ -83,6 +83,7 @@ def in_sample_seasonal_error(
 
 def collect_metrics(
     scores: MethodScores,
+    series: SeriesSet,
     leaderboard: pd.DataFrame,
     skill: pd.DataFrame,
     fusion: Mapping[str, Any],
@@ -91,8 +92,8 @@ def collect_metrics(
     """All results as one JSON value, for versioned comparison.
 
     Returns:
-        ``metrics[method][horizon][metric]``, skill with intervals, guard decisions, the teacher's
-        figures, and what was scored.
+        ``metrics[method][horizon][metric]`` and the same by channel, skill with intervals, guard
+        decisions, the teacher's figures, and what was scored.
     """
     table: dict[str, dict[str, dict[str, float]]] = {}
     for line in leaderboard.to_dict("records"):
@@ -102,9 +103,25 @@ def collect_metrics(
     return {
         "scored": scores.summary(),
         "metrics": _without_nan(table),
+        "metrics_by_channel": _without_nan(_by_channel(scores, series)),
         "skill_vs_frozen": _without_nan(overall.to_dict("records")),
         "guard": {seed: _guard_shares(value) for seed, value in fusion.items()},
         "teacher": dict(teacher_diagnosis),
+    }
+
+
+def _by_channel(scores: MethodScores, series: SeriesSet) -> dict[str, Any]:
+    """Every metric as ``[channel][method][horizon][metric]``."""
+    names = series.channel.astype(str)[scores.row]
+    return {
+        str(channel): {
+            method: {
+                str(horizon): windows.metrics(number, names == channel)
+                for number, horizon in enumerate(scores.horizons)
+            }
+            for method, windows in scores.methods.items()
+        }
+        for channel in np.unique(names)
     }
 
 

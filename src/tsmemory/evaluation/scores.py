@@ -66,7 +66,7 @@ class MethodScores:
             "stride": self.stride,
         }
         (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-        arrays = {"row": self.row, "origin_time": self.origin_time}
+        arrays: dict[str, NDArray[Any]] = {"row": self.row, "origin_time": self.origin_time}
         for method, scores in self.methods.items():
             arrays[f"{method}/below"] = self.below[method]
             arrays |= {f"{method}/{name}": getattr(scores, name) for name in _SUMS}

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from tsmemory import __version__
@@ -68,10 +67,7 @@ def read_artefact(source: str | Path) -> tuple[dict[str, Any], dict[str, torch.T
             f"{weights} is truncated or was changed after it was saved: its SHA-256 checksum is "
             f"{found}, {CONFIG} says {config['model_sha256']}; copy or save the forecaster again"
         )
-    try:
-        return config, load_file(weights)
-    except SafetensorError as error:
-        raise ForecasterError(f"{weights} is not a safetensors file: {error}") from error
+    return config, load_file(weights)
 
 
 def _find(source: str | Path) -> Path:
@@ -82,13 +78,9 @@ def _find(source: str | Path) -> Path:
         versions = sorted(p for p in folder.glob(f"*/{folder.resolve().name}") if p.is_dir())
         source = versions[-1] if versions else folder
     try:
-        folder = find_weights(source, what="forecaster")
+        return find_weights(source, what="forecaster")
     except BackboneError as error:
         raise ForecasterError(str(error)) from error
-    missing = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
-    if missing:  # a hub's cache may hold a part of what was asked for
-        raise ForecasterError(f"forecaster folder {folder} lacks {', '.join(missing)}")
-    return folder
 
 
 def _read_config(path: Path) -> dict[str, Any]:

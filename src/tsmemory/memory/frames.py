@@ -139,17 +139,16 @@ def read_frame(
     _check_columns(df, (id_column, timestamp_column, *targets))
     code, ids = pd.factorize(df[id_column])
     if (code < 0).any():
-        row = int(np.argmax(code < 0)) + 1
-        raise ForecasterError(f"column {id_column!r} holds no identifier in row {row}")
+        first = int(np.argmax(code < 0)) + 1
+        raise ForecasterError(f"column {id_column!r} holds no identifier in row {first}")
     clock = _read_clock(df[timestamp_column])
     values = np.column_stack([_numbers(df[name]) for name in targets])
-    item_of_row = df[id_column].to_numpy()
+    row = np.arange(len(df))
     if not _in_order(code, clock.times.asi8):
-        order = np.lexsort([clock.times.asi8, code])
-        code, values, item_of_row = code[order], values[order], item_of_row[order]
-        clock = clock._replace(times=clock.times[order])
+        row = np.lexsort([clock.times.asi8, code])
+        code, values, clock = code[row], values[row], clock._replace(times=clock.times[row])
     last = np.append(np.flatnonzero(np.diff(code)), len(code) - 1)
-    item_id = item_of_row[last]
+    item_id = df[id_column].iloc[row[last]].to_numpy()
     back, freq = _steps_back(code, clock.times, item_id, last, freq)
     contexts = np.full((len(ids), len(targets), context_length), np.nan, dtype=np.float32)
     recent = back < context_length

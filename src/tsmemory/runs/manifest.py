@@ -53,10 +53,10 @@ def build_manifest(record: RunRecord, error: BaseException | None = None) -> dic
 
 
 def _seeds(path: str, value: Any) -> dict[str, Any]:
-    """Every parameter named ``seed``, by its dotted path."""
+    """Every parameter named ``seed`` or ``seeds``, by its dotted path."""
     seeds: dict[str, Any] = {}
     for name, part in value.items() if isinstance(value, dict) else ():
-        if name == "seed":
+        if name in ("seed", "seeds"):
             seeds[f"{path}{name}"] = part
         seeds |= _seeds(f"{path}{name}.", part)
     return seeds

@@ -34,7 +34,8 @@ def weighted_quantiles(
     mass = torch.where(present, weights[:, :, None], 0.0)
     total = mass.sum(dim=1, keepdim=True)
     mass = mass / torch.where(total > 0, total, 1.0)
-    ordered, order = torch.where(present, values, torch.inf).sort(dim=1)
+    # Stable, since the order of tied values decides where between their neighbours they lie.
+    ordered, order = torch.where(present, values, torch.inf).sort(dim=1, stable=True)
     mass = mass.gather(1, order)
     cumulated = mass.cumsum(dim=1)
     last = (present.sum(dim=1, keepdim=True) - 1).clamp_min(0)

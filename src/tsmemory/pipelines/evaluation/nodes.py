@@ -135,10 +135,14 @@ def tabulate_results(
     from tsmemory.evaluation.leaderboard import build_calibration, build_leaderboard, build_skill
     from tsmemory.evaluation.rows import collect_metrics
 
-    bootstrap = {"samples": params.bootstrap.samples, "level": params.bootstrap.level}
-    leaderboard = build_leaderboard(scores, **bootstrap, rng=np.random.default_rng(seed))
-    skill = build_skill(scores, series, **bootstrap, rng=np.random.default_rng(seed))
-    metrics = collect_metrics(scores, leaderboard, skill, fusion, teacher_diagnosis)
+    samples, level = params.bootstrap.samples, params.bootstrap.level
+    leaderboard = build_leaderboard(
+        scores, samples=samples, level=level, rng=np.random.default_rng(seed)
+    )
+    skill = build_skill(
+        scores, series, samples=samples, level=level, rng=np.random.default_rng(seed)
+    )
+    metrics = collect_metrics(scores, series, leaderboard, skill, fusion, teacher_diagnosis)
     return leaderboard, leaderboard, skill, build_calibration(scores), metrics
 
 

@@ -1,0 +1,92 @@
+import time
+
+import pytest
+
+from tsmemory.backbones import BackboneError, load_backbone
+from tsmemory.backbones.weights import find_weights
+
+
+@pytest.fixture
+def offline(monkeypatch, tmp_path):
+    """No network, and an empty cache."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("socket.create_connection", _refuse)
+    return tmp_path / "cache"
+
+
+def _refuse(*_args, **_kwargs):
+    raise AssertionError("a test must not open a connection")
+
+
+def snapshot(cache, *files):
+    """A cached revision of the hub id ``owner/model``."""
+    base = cache / "models--owner--model"
+    folder = base / "snapshots" / "abc"
+    folder.mkdir(parents=True)
+    (base / "refs").mkdir()
+    (base / "refs" / "main").write_text("abc")
+    for name in files:
+        (folder / name).write_text("{}")
+    return folder
+
+
+def test_a_folder_is_used_as_it_is(tiny_bolt):
+    assert find_weights(tiny_bolt) == tiny_bolt
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_folder_without_a_file_says_which(tmp_path, name):
+    other = {"config.json", "model.safetensors"} - {name}
+    (tmp_path / other.pop()).write_text("{}")
+    with pytest.raises(BackboneError, match=f"lacks {name}"):
+        find_weights(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["./nowhere/weights", "/no/where", "chronos", "a/b/c"])
+def test_what_is_neither_folder_nor_hub_id(name):
+    with pytest.raises(BackboneError, match="neither a known name, a local folder nor a hub id"):
+        load_backbone(name)
+
+
+@pytest.mark.usefixtures("offline")
+def test_without_network_it_fails_at_once_and_says_what_to_do():
+    begin = time.perf_counter()
+    with pytest.raises(BackboneError, match="hf download owner/model config.json") as caught:
+        find_weights("owner/model")
+    assert "--local-dir my_backbone" in str(caught.value)
+    assert time.perf_counter() - begin < 10  # retries would take minutes
+
+
+def test_the_cache_is_enough(offline):
+    folder = snapshot(offline, "config.json", "model.safetensors")
+    assert find_weights("owner/model") == folder
+
+
+def test_an_interrupted_download_is_not_taken_for_the_model(offline):
+    snapshot(offline, "config.json")
+    with pytest.raises(BackboneError, match="not in the local cache"):
+        find_weights("owner/model")
+
+
+def test_an_unreachable_hub_is_said_without_retries(offline, monkeypatch):
+    def unreachable(*_args, **_kwargs):
+        raise OSError("no route")
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setattr("socket.create_connection", unreachable)
+    with pytest.raises(BackboneError, match="hub cannot be reached"):
+        find_weights("owner/model")
+
+
+def test_a_failed_download_is_reported(offline, monkeypatch):
+    class Connection:
+        def close(self):
+            pass
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setattr("socket.create_connection", lambda *_args, **_kwargs: Connection())
+    # The library itself still believes that it is offline, and refuses.
+    with pytest.raises(BackboneError, match="could not be downloaded"):
+        find_weights("owner/model")

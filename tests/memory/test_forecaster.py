@@ -1,0 +1,165 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from forecasters import IDLE, OPEN, H, L, bundled, make_adapter, make_contexts, make_forecaster
+
+from tsmemory import MemoryForecaster
+from tsmemory.memory.errors import ForecasterError
+
+
+@pytest.fixture(scope="module")
+def forecaster():
+    return make_forecaster()
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return bundled()
+
+
+@pytest.fixture(scope="module")
+def contexts():
+    return make_contexts()
+
+
+def test_idle_fusion_returns_the_backbone_bit_for_bit(backbone, contexts):
+    quantiles, median = make_forecaster(IDLE).predict_quantiles(contexts, 130)
+    frozen = backbone.predict_quantiles(contexts, 130)
+    np.testing.assert_array_equal(quantiles.numpy(), frozen.transpose(0, 2, 1))
+    np.testing.assert_array_equal(median.numpy(), frozen[:, 4])
+
+
+def test_forecast_is_the_fusion_of_backbone_and_adapter(backbone, forecaster, contexts):
+    keys, frozen = backbone.encode_and_predict(contexts, H)
+    frozen = torch.from_numpy(frozen)
+    with torch.no_grad():
+        memory = forecaster.adapter(torch.from_numpy(contexts), frozen, torch.from_numpy(keys))
+    expected = OPEN.apply(frozen, memory, 4)
+    quantiles, median = forecaster.predict_quantiles(contexts)
+    assert quantiles.shape == (12, H, 9)
+    assert median.shape == (12, H)
+    assert quantiles.dtype == median.dtype == torch.float32
+    torch.testing.assert_close(quantiles, expected.transpose(1, 2))
+    assert (quantiles - frozen.transpose(1, 2)).abs().max() > 0.05
+    assert (quantiles.diff(dim=2) >= 0).all()
+
+
+@pytest.mark.parametrize("horizon", [1, 24, 47, H, 96, 130])
+def test_a_shorter_horizon_is_a_slice_of_a_longer_one(backbone, forecaster, contexts, horizon):
+    longest, middle = forecaster.predict_quantiles(contexts, 200)
+    quantiles, median = forecaster.predict_quantiles(contexts, horizon)
+    torch.testing.assert_close(quantiles, longest[:, :horizon], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(median, middle[:, :horizon], rtol=1e-5, atol=1e-5)
+    frozen = backbone.predict_quantiles(contexts, 200).transpose(0, 2, 1)
+    np.testing.assert_array_equal(longest[:, H:].numpy(), frozen[:, H:])
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 7])
+def test_the_answer_does_not_depend_on_the_batch(forecaster, contexts, batch_size):
+    whole = forecaster.predict_quantiles(contexts, 100, batch_size=256)
+    parts = forecaster.predict_quantiles(contexts, 100, batch_size=batch_size)
+    for one, other in zip(whole, parts, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+
+def test_raw_units_are_as_good_as_scaled_ones(forecaster, contexts):
+    quantiles, _ = forecaster.predict_quantiles(contexts)
+    scaled, _ = forecaster.predict_quantiles((contexts - 20) / 4)
+    torch.testing.assert_close(quantiles, scaled * 4 + 20, rtol=1e-4, atol=1e-4)
+
+
+def test_contexts_of_any_kind_and_length(forecaster, contexts):
+    whole = torch.from_numpy(contexts)
+    expected, _ = forecaster.predict_quantiles(contexts)
+    long = np.concatenate([np.full((12, 30), 1e6, np.float32), contexts], axis=1)
+    for given_ in (whole, contexts.astype(np.float64), list(whole), long, list(long)):
+        assert torch.equal(forecaster.predict_quantiles(given_)[0], expected)
+    first, _ = forecaster.predict_quantiles(contexts[0])
+    torch.testing.assert_close(first, expected[:1], rtol=1e-5, atol=1e-5)
+
+
+def test_short_series_count_as_missing_before_their_start(forecaster, contexts, caplog):
+    padded = contexts[:3].copy()
+    padded[0, : L - 10] = np.nan
+    padded[1, :5] = np.nan
+    padded[2, 30:34] = np.nan
+    expected, median = forecaster.predict_quantiles(padded)
+    assert torch.isfinite(expected).all()
+    caplog.clear()
+    mixed = [contexts[0, -10:], torch.from_numpy(contexts[1, 5:]), padded[2]]
+    quantiles, same = forecaster.predict_quantiles(mixed)
+    assert torch.equal(quantiles, expected)
+    assert torch.equal(same, median)
+    (record,) = caplog.records
+    assert "3 of 3 contexts are not whole" in record.getMessage()
+    assert "context 0 has 10 of 64 steps" in record.getMessage()
+
+
+def test_constant_series_are_forecast_as_constant(forecaster):
+    quantiles, median = forecaster.predict_quantiles(np.full((1, L), 7.0))
+    assert torch.isfinite(quantiles).all()
+    torch.testing.assert_close(median, torch.full((1, H), 7.0), atol=1e-2, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ([], "no context"),
+        (np.zeros((0, L)), "no context"),
+        (np.zeros((2, 3, L)), r"got shape \(2, 3, 64\)"),
+        ([np.zeros(L), np.zeros((2, L))], r"context 1 of the list .* shape \(2, 64\)"),
+        ([np.zeros(L), np.full(L, np.nan)], "no observed value in the last 64 steps of context 1"),
+        ([np.zeros(0)], "no observed value .* of context 0"),
+        ([np.arange(9.0), np.array([1, np.inf])], "infinite values in context 1"),
+        (np.full((1, 4), 1e300), "infinite values in context 0"),
+    ],
+)
+def test_contexts_that_cannot_be_forecast_are_refused(forecaster, bad, message):
+    with pytest.raises(ForecasterError, match=message):
+        forecaster.predict_quantiles(bad)
+
+
+@pytest.mark.parametrize("horizon", [0, -1, 2.5, "24"])
+def test_impossible_horizons_are_refused(forecaster, contexts, horizon):
+    with pytest.raises(ForecasterError, match="prediction_length must be a whole number"):
+        forecaster.predict_quantiles(contexts, horizon)
+
+
+def test_impossible_batch_sizes_are_refused(forecaster, contexts):
+    with pytest.raises(ForecasterError, match="batch_size must be at least 1, got 0"):
+        forecaster.predict_quantiles(contexts, batch_size=0)
+
+
+def test_threads_give_what_one_after_another_gives(forecaster, contexts):
+    parts = [contexts[i : i + 4] + i for i in range(8)]
+    serial = [forecaster.predict_quantiles(part, 100) for part in parts]
+    with ThreadPoolExecutor(8) as pool:
+        threaded = list(pool.map(lambda part: forecaster.predict_quantiles(part, 100), parts * 3))
+    for expected, found in zip(serial * 3, threaded, strict=True):
+        assert torch.equal(expected[0], found[0])
+        assert torch.equal(expected[1], found[1])
+
+
+def test_the_forecaster_keeps_its_own_copy_of_the_adapter(backbone, contexts):
+    adapter = make_adapter(backbone).train()
+    forecaster = MemoryForecaster(backbone, adapter, OPEN, backbone_source="bundled", domain=None)
+    before, _ = forecaster.predict_quantiles(contexts)
+    with torch.no_grad():
+        adapter.bias.add_(1)
+    assert torch.equal(forecaster.predict_quantiles(contexts)[0], before)
+    assert adapter.training
+
+
+@pytest.mark.parametrize(
+    ("sizes", "fusion", "message"),
+    [
+        ({"quantile_levels": (0.1, 0.5, 0.9)}, OPEN, r"\[0.1, 0.5, 0.9\].*\[0.1, 0.2"),
+        ({"key_length": 5}, OPEN, "length 5, .* have 128"),
+        ({"horizon": 96}, OPEN, r"\[2\] blocks of 24 steps.*horizon of 96"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(backbone, sizes, fusion, message):
+    with pytest.raises(ForecasterError, match=message):
+        make_forecaster(fusion, **sizes)

@@ -1,0 +1,177 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from tsmemory.retrieval.datastore import Datastore
+from tsmemory.retrieval.keys import window_keys
+from tsmemory.scaleout.shards import ShardCache
+from tsmemory.teacher.neighbours import (
+    Neighbours,
+    find_neighbours,
+    query_batches,
+    softmax_weights,
+)
+
+SETTINGS = {"k": 6, "k_min": 3, "temperature": 0.12, "embargo": "overlap", "shard_size": 50}
+
+
+@given(
+    arrays(np.float32, (4, 5), elements=st.floats(0, 30, width=32) | st.just(np.inf)),
+    st.floats(0.05, 10),
+)
+def test_weights_are_a_softmax_of_distances(distance, temperature):
+    weights = softmax_weights(distance, temperature)
+    for line, ours in zip(distance.astype(np.float64), weights, strict=True):
+        if np.isinf(line).all():
+            assert (ours == 0).all()
+            continue
+        mass = np.exp(-(line - line.min()) / temperature)
+        np.testing.assert_allclose(ours, mass / mass.sum(), atol=1e-5)
+        assert ours.sum() == pytest.approx(1, abs=1e-5)
+        assert (ours[np.isinf(line)] == 0).all()
+
+
+def test_confidence_is_the_largest_weight_unless_neighbours_are_too_few():
+    position = np.array([[1, 2, 3], [4, -1, -1], [-1, -1, -1], [4, 5, -1]], np.int32)
+    weight = np.array([[0.5, 0.3, 0.2], [1, 0, 0], [0, 0, 0], [0.6, 0.4, 0]], np.float32)
+    confidence = Neighbours(position, weight, k_min=2).confidence
+    np.testing.assert_allclose(confidence, [0.5, 0, 0, 0.6])
+    assert confidence.dtype == np.float32
+
+
+def test_summary_counts():
+    position = np.array([[1, 2], [4, -1]], np.int32)
+    weight = np.array([[0.5, 0.5], [1, 0]], np.float32)
+    summary = Neighbours(position, weight, k_min=2).summary()
+    assert summary["queries"] == 2
+    assert summary["queries_below_k_min"] == 1
+    assert summary["mean_confidence"] == pytest.approx(0.25)
+    assert summary["mean_effective_neighbours"] == pytest.approx(1.5)
+
+
+def test_neighbours_are_those_of_the_datastore(series, windows, build_store):
+    store = build_store(series, windows)
+    keys = window_keys(windows.contexts(series))
+    found = find_neighbours(store, np.zeros((len(windows), 1)), windows, series, **SETTINGS)
+    position, distance = store.search(keys, windows, series, k=6, embargo="overlap")
+    np.testing.assert_array_equal(found.position, position)
+    np.testing.assert_allclose(found.weight, softmax_weights(distance, 0.12), atol=1e-6)
+    assert found.position.dtype == np.int32
+    assert found.k_min == 3
+    assert len(found) == len(windows)
+
+
+def test_embeddings_are_the_keys_of_an_embedding_datastore(series, windows):
+    embeddings = np.random.default_rng(1).normal(size=(len(windows), 4)).astype(np.float32)
+    store = Datastore.build(
+        embeddings, windows, series, key_kind="embedding", index_kind="flat", same_channel=True
+    )
+    found = find_neighbours(store, embeddings, windows, series, **SETTINGS)
+    expected, _ = store.search(embeddings, windows, series, k=6, embargo="overlap")
+    np.testing.assert_array_equal(found.position, expected)
+
+
+def test_more_neighbours_than_there_are_is_an_error(series, windows, build_store):
+    store = build_store(series, windows)
+    with pytest.raises(ValueError, match=r"k = 900 .* holds at most \d+ windows"):
+        find_neighbours(
+            store, np.zeros((len(windows), 1)), windows, series, **{**SETTINGS, "k": 900}
+        )
+
+
+class Broken(RuntimeError):
+    pass
+
+
+def test_a_killed_search_resumes_to_the_same_answer(
+    series, windows, build_store, tmp_path, monkeypatch
+):
+    store, cache = build_store(series, windows), ShardCache(tmp_path)
+    embeddings = np.zeros((len(windows), 1), np.float32)
+    expected = find_neighbours(store, embeddings, windows, series, **SETTINGS)
+    plain, calls = Datastore.search, []
+
+    def search(self, *args, **kwargs):
+        calls.append(1)
+        if len(calls) == 3:
+            raise Broken
+        return plain(self, *args, **kwargs)
+
+    monkeypatch.setattr(Datastore, "search", search)
+
+    def run():
+        return find_neighbours(store, embeddings, windows, series, **SETTINGS, cache=cache)
+
+    with pytest.raises(Broken):
+        run()
+    resumed = run()
+    assert len(calls) == 3 + -(-len(windows) // 50) - 2
+    np.testing.assert_array_equal(resumed.position, expected.position)
+    np.testing.assert_array_equal(resumed.weight, expected.weight)
+
+
+@pytest.mark.parametrize(
+    "change", ["k", "temperature", "embargo", "index", "channels", "calendar", "embeddings"]
+)
+def test_shards_of_other_settings_are_never_reused(
+    change, series, windows, build_store, tmp_path
+):
+    cache, chosen = ShardCache(tmp_path), dict(SETTINGS)
+    embeddings = np.zeros((len(windows), 1), np.float32)
+    store = build_store(series, windows)
+    find_neighbours(store, embeddings, windows, series, **chosen, cache=cache)
+    before = {p.name for p in tmp_path.iterdir()}
+    if change in ("k", "temperature", "embargo"):
+        chosen |= {"k": 5} if change == "k" else {}
+        chosen |= {"temperature": 0.5} if change == "temperature" else {}
+        chosen |= {"embargo": "causal"} if change == "embargo" else {}
+    elif change == "index":
+        store = build_store(series, windows, index_kind="hnsw")
+    elif change == "channels":
+        store = build_store(series, windows, same_channel=False)
+    elif change == "calendar":
+        series = replace(series, calendar=series.calendar + np.array([0, 7]))
+        store = build_store(series, windows)
+    else:
+        embeddings = embeddings + 1
+    resumed = find_neighbours(store, embeddings, windows, series, **chosen, cache=cache)
+    assert not before & {p.name for p in tmp_path.iterdir()}
+    fresh = find_neighbours(store, embeddings, windows, series, **chosen)
+    np.testing.assert_array_equal(resumed.position, fresh.position)
+
+
+def test_no_query_is_no_neighbour(series, windows, build_store):
+    none = windows.take(slice(0, 0))
+    found = find_neighbours(
+        build_store(series, windows), np.zeros((0, 1), np.float32), none, series, **SETTINGS
+    )
+    assert found.position.shape == (0, 6)
+    assert found.summary()["mean_confidence"] == 0.0
+
+
+def test_take_and_round_trip(tmp_path):
+    rng = np.random.default_rng(0)
+    found = Neighbours(
+        rng.integers(-1, 9, (7, 4)).astype(np.int32), rng.random((7, 4)).astype(np.float32), 2
+    )
+    found.save_pretrained(tmp_path / "found")
+    loaded = Neighbours.from_pretrained(tmp_path / "found")
+    np.testing.assert_array_equal(loaded.position, found.position)
+    np.testing.assert_array_equal(loaded.weight, found.weight)
+    assert loaded.k_min == 2
+    taken = loaded.take(np.array([5, 1]))
+    np.testing.assert_array_equal(taken.position, found.position[[5, 1]])
+
+
+def test_eight_bytes_a_neighbour():
+    found = Neighbours(np.zeros((9, 20), np.int32), np.zeros((9, 20), np.float32), 5)
+    assert found.position.nbytes + found.weight.nbytes == 9 * 20 * 8
+
+
+def test_query_batches_cover_everything_once():
+    slices = list(query_batches(10, 4))
+    assert [(s.start, s.stop) for s in slices] == [(0, 4), (4, 8), (8, 10)]

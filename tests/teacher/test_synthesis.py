@@ -1,0 +1,170 @@
+import numpy as np
+import pytest
+import torch
+from builders import LEVELS, series_of, windows_over
+
+from tsmemory.teacher.neighbours import Neighbours, find_neighbours
+from tsmemory.teacher.quantiles import weighted_quantiles
+from tsmemory.teacher.synthesis import Teacher, describe_teacher
+
+L, H, M = 24, 8, 5
+
+
+@pytest.fixture
+def store(series, windows, build_store):
+    return build_store(series, windows)
+
+
+@pytest.fixture
+def teacher(store, series):
+    return Teacher(store, series, LEVELS, shift_length=M, method="midpoint")
+
+
+@pytest.fixture
+def neighbours(store, series, windows):
+    return find_neighbours(
+        store,
+        np.zeros((len(windows), 1), np.float32),
+        windows,
+        series,
+        k=6,
+        k_min=3,
+        temperature=0.12,
+        embargo="overlap",
+        shard_size=100,
+    )
+
+
+def shifted_by_hand(series, windows, store, position, query, horizon):
+    row, start = store.row[position], store.start[position]
+    values = series.row_values(row)
+    origin = windows.origin[query]
+    tail = series.row_values(windows.row[query])[origin - M : origin]
+    shift = np.nanmean(tail) - np.nanmean(values[start + L - M : start + L])
+    return values[start + L : start + L + horizon] + shift
+
+
+@pytest.mark.parametrize("horizon", [1, 3, H])
+def test_futures_are_shifted_to_the_level_of_the_query(
+    teacher, series, windows, neighbours, horizon
+):
+    futures = teacher.aligned_futures(windows, neighbours, horizon)
+    assert futures.shape == (len(windows), 6, horizon)
+    assert futures.dtype == np.float32
+    for query in (0, 57, len(windows) - 1):
+        for number, position in enumerate(neighbours.position[query]):
+            if position >= 0:
+                expected = shifted_by_hand(
+                    series, windows, teacher.datastore, position, query, horizon
+                )
+                np.testing.assert_allclose(futures[query, number], expected, atol=1e-5)
+
+
+def test_a_neighbour_that_differs_by_a_level_is_the_target_itself(build_store):
+    wave = np.sin(np.arange(60) / 3)
+    series = series_of([wave, wave + 4], calendar=[0, 100])
+    windows = windows_over(series, L, H)
+    store = build_store(series, windows)
+    found = find_neighbours(
+        store,
+        np.zeros((len(windows), 1), np.float32),
+        windows,
+        series,
+        k=1,
+        k_min=1,
+        temperature=0.12,
+        embargo="overlap",
+        shard_size=100,
+    )
+    teacher = Teacher(store, series, LEVELS, shift_length=M, method="published")
+    median = teacher.quantiles(windows, found, H)[:, 4]
+    np.testing.assert_allclose(median, windows.targets(series), atol=1e-5)
+
+
+def test_quantiles_are_those_of_the_aligned_futures(teacher, windows, neighbours):
+    quantiles = teacher.quantiles(windows, neighbours, H)
+    futures = torch.from_numpy(teacher.aligned_futures(windows, neighbours, H))
+    weights = torch.from_numpy(neighbours.weight)
+    expected = weighted_quantiles(futures, weights, LEVELS, "midpoint").numpy()
+    np.testing.assert_array_equal(quantiles, expected)
+    assert quantiles.dtype == np.float32
+
+
+def test_a_shorter_horizon_is_a_slice_of_a_longer_one(teacher, windows, neighbours):
+    longest = teacher.quantiles(windows, neighbours, H)
+    np.testing.assert_allclose(
+        teacher.quantiles(windows, neighbours, 3), longest[:, :, :3], atol=1e-6
+    )
+
+
+def test_absent_neighbours_teach_nothing(teacher, windows, neighbours):
+    position, weight = neighbours.position.copy(), neighbours.weight.copy()
+    position[0], weight[0] = -1, 0
+    position[1, 1:], weight[1, 1:] = -1, 0
+    weight[1, 0] = 1
+    changed = Neighbours(position, weight, 3)
+    quantiles = teacher.quantiles(windows.take(slice(0, 3)), changed.take(slice(0, 3)), H)
+    assert np.isnan(quantiles[0]).all()
+    alone = teacher.aligned_futures(windows.take(slice(1, 2)), changed.take(slice(1, 2)), H)[0, 0]
+    np.testing.assert_allclose(quantiles[1], np.broadcast_to(alone, (9, H)), atol=1e-6)
+    untouched = teacher.quantiles(windows, neighbours, H)[2]
+    np.testing.assert_allclose(quantiles[2], untouched, atol=1e-6)
+
+
+def test_missing_values_are_left_out_of_level_and_quantile(series, windows, build_store):
+    rows = [series.row_values(r).copy() for r in (0, 1)]
+    rows[0][40:43] = np.nan
+    rows[0][60:70] = np.nan
+    gappy = series_of(rows, calendar=[0, 20])
+    store = build_store(gappy, windows)
+    queries = windows.take(np.array([70 - L, 41 - L + 2]))  # tail unobserved; tail half observed
+    position = np.array([[45, 44 - L - H + 4], [100, 20]], np.int32)
+    weight = np.full((2, 2), 0.5, np.float32)
+    teacher = Teacher(store, gappy, LEVELS, shift_length=M, method="midpoint")
+    futures = teacher.aligned_futures(queries, Neighbours(position, weight, 1), H)
+    row, start = store.neighbour_windows(position.astype(np.int64))
+    for number in range(2):  # nothing to agree on: the futures as they were
+        values = gappy.row_values(row[0, number])
+        origin = start[0, number] + L
+        np.testing.assert_allclose(futures[0, number], values[origin : origin + H], atol=1e-5)
+        expected = shifted_by_hand(gappy, queries, store, position[1, number], 1, H)
+        np.testing.assert_allclose(futures[1, number], expected, atol=1e-5)
+
+
+def test_the_description_is_the_mean_error_and_coverage(teacher, series, windows, neighbours):
+    text = describe_teacher(
+        teacher,
+        windows,
+        neighbours,
+        horizons=(3, H),
+        sample=10_000,
+        rng=np.random.default_rng(0),
+    )
+    quantiles = teacher.quantiles(windows, neighbours, H)
+    target = windows.targets(series)
+    known = ~np.isnan(quantiles[:, 4])
+    for horizon in (3, H):
+        error = np.abs(target - quantiles[:, 4])[:, :horizon][known[:, :horizon]]
+        inside = (target >= quantiles[:, 0]) & (target <= quantiles[:, 8])
+        line = text["by_horizon"][str(horizon)]
+        assert line["mae"] == pytest.approx(error.mean(), rel=1e-4)
+        expected = inside[:, :horizon][known[:, :horizon]].mean()
+        assert line["coverage_0.1_0.9"] == pytest.approx(expected, rel=1e-6)
+    assert text["queries_looked_at"] == len(windows)
+    assert text["k"] == 6
+
+
+def test_a_sample_is_no_larger_than_asked_for(teacher, windows, neighbours):
+    texts = [
+        describe_teacher(
+            teacher,
+            windows,
+            neighbours,
+            horizons=(H,),
+            sample=20,
+            rng=np.random.default_rng(seed),
+        )
+        for seed in (1, 1, 2)
+    ]
+    assert texts[0]["queries_looked_at"] == 20
+    assert texts[0] == texts[1] != texts[2]
