@@ -1,4 +1,5 @@
 import pytest
+
 from builders import save_tiny_bolt
 
 

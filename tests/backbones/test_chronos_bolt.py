@@ -4,10 +4,10 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from builders import LEVELS, save_tiny_bolt
 from chronos import BaseChronosPipeline
 from safetensors.torch import load_file, save_file
 
+from builders import LEVELS, save_tiny_bolt
 from tsmemory.backbones import BackboneError, load_backbone
 from tsmemory.backbones.registry import BUNDLED
 
@@ -70,9 +70,7 @@ def test_a_model_without_reg_token_is_keyed_by_its_last_patch(tmp_path, contexts
     backbone = load_backbone(save_tiny_bolt(tmp_path / "plain", reg=False))
     tokens = backbone._model.encode(torch.from_numpy(contexts))[0]
     assert tokens.shape[1] == 32 // 8
-    np.testing.assert_allclose(
-        backbone.embed(contexts), tokens[:, -1].detach().numpy(), atol=1e-6
-    )
+    np.testing.assert_allclose(backbone.embed(contexts), tokens[:, -1].detach().numpy(), atol=1e-6)
 
 
 def test_the_model_is_frozen(tiny_bolt):

@@ -53,7 +53,7 @@ def test_what_is_neither_folder_nor_hub_id(name):
 @pytest.mark.usefixtures("offline")
 def test_without_network_it_fails_at_once_and_says_what_to_do():
     begin = time.perf_counter()
-    with pytest.raises(BackboneError, match="hf download owner/model config.json") as caught:
+    with pytest.raises(BackboneError, match=r"hf download owner/model config\.json") as caught:
         find_weights("owner/model")
     assert "--local-dir my_backbone" in str(caught.value)
     assert time.perf_counter() - begin < 10  # retries would take minutes

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from builders import LEVELS, seasonal_rows, series_of, windows_over
 
+from builders import LEVELS, seasonal_rows, series_of, windows_over
 from tsmemory.backbones import load_backbone
 from tsmemory.memory.adapter import AdapterConfig, MemoryAdapter
 from tsmemory.memory.forecasts import forecast_windows

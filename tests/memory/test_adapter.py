@@ -2,10 +2,10 @@ import math
 
 import pytest
 import torch
-from builders import LEVELS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from builders import LEVELS
 from tsmemory.memory.adapter import AdapterConfig, MemoryAdapter
 from tsmemory.memory.instance_norm import instance_normalise
 
@@ -66,8 +66,12 @@ def test_the_batch_does_not_matter(fresh_adapter, adapter_inputs, shake):
     for number in range(len(whole)):
         one = adapter(*(part[number : number + 1] for part in adapter_inputs))
         torch.testing.assert_close(one[0], whole[number], atol=1e-5, rtol=1e-5)
-    mixed = torch.cat([adapter(*(part[:4] for part in adapter_inputs)),
-                       adapter(*(part[4:] for part in adapter_inputs))])
+    mixed = torch.cat(
+        [
+            adapter(*(part[:4] for part in adapter_inputs)),
+            adapter(*(part[4:] for part in adapter_inputs)),
+        ]
+    )
     torch.testing.assert_close(mixed, whole, atol=1e-5, rtol=1e-5)
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from builders import LEVELS, seasonal_rows, series_of, windows_over
 
+from builders import LEVELS, seasonal_rows, series_of, windows_over
 from tsmemory.backbones import load_backbone
 from tsmemory.memory.forecasts import BackboneForecasts, forecast_windows
 from tsmemory.scaleout.shards import ShardCache

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from builders import LEVELS
 
+from builders import LEVELS
 from tsmemory.memory.closed_form import ClosedForm, fit_closed_form, starting_point
 from tsmemory.memory.config import FusionConfig
 from tsmemory.memory.fusion_fit import Part, fit_factor, fit_location

@@ -3,14 +3,14 @@ import json
 import numpy as np
 import pytest
 import torch
-from builders import LEVELS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from builders import LEVELS
 from tsmemory.memory.fusion import Fusion, closed_form_location
 
 MEDIAN, BLOCK = LEVELS.index(0.5), 4
-weights = st.tuples(*[st.floats(0, 1)] * 3)
+weights = st.tuples(*[st.floats(0, 1) | st.sampled_from([1.0, 1 - 1e-7])] * 3)
 factors = st.tuples(*[st.floats(0.1, 9)] * 3)
 
 
@@ -60,13 +60,22 @@ def test_location_and_spread_are_apart(ascending):
     spread=weights,
     factor=factors,
     seed=st.integers(0, 999),
-    narrow=st.sampled_from([0.0, 1e-6, 1.0]),
+    spreads=st.tuples(*[st.sampled_from([0.0, 1e-7, 1e-6, 1.0])] * 2),
 )
-def test_fused_quantiles_never_cross(ascending, location, spread, factor, seed, narrow):
+def test_fused_quantiles_never_cross(ascending, location, spread, factor, seed, spreads):
     """Not by a rounding error either: the crossing rate has to be 0."""
-    backbone = ascending(seed, spread=narrow)
-    memory = ascending(seed + 1, spread=1 - narrow)
+    backbone = ascending(seed, spread=spreads[0])
+    memory = ascending(seed + 1, spread=spreads[1])
     fused = fusion_of(location, spread, factor).apply(backbone, memory, MEDIAN)
+    assert (fused.diff(dim=1) >= 0).all()
+
+
+@pytest.mark.parametrize("s", [0.3, 1.0])
+def test_levels_that_coincide_in_the_memory_do_not_cross(ascending, s):
+    backbone = ascending(0)
+    backbone = backbone - backbone[:, [MEDIAN]]
+    memory = torch.tensor([-0.3] * 4 + [0.0] + [0.3] * 4)[None, :, None].expand_as(backbone)
+    fused = fusion_of((0.0,) * 3, (s,) * 3).apply(backbone, memory, MEDIAN)
     assert (fused.diff(dim=1) >= 0).all()
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from builders import LEVELS
 
+from builders import LEVELS
 from tsmemory.memory.config import FusionConfig, GuardConfig
 from tsmemory.memory.fusion import Fusion
 from tsmemory.memory.fusion_fit import (
@@ -134,7 +134,7 @@ def test_block_losses_are_means_over_known_steps():
     fusion = Fusion(BLOCK, (0.2, 0.4, 0.9), (1.0, 0.5, 0.0), (0.9, 1.1, 1.0))
     losses = block_losses(parts_of(part, 7), fusion, levels=LEVELS)
     each = pinball(part.target, fusion.apply(*part[1:], MEDIAN), torch.tensor(LEVELS)).numpy()
-    each = np.where(np.isnan(part.target), np.nan, each)
+    each = np.where(np.isnan(part.target.numpy()), np.nan, each)
     assert losses.shape == (20, 3)
     assert np.isnan(losses[3, 0])
     rows = np.arange(20) != 3

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from builders import LEVELS
 
+from builders import LEVELS
 from tsmemory.memory.config import ObjectiveConfig
 from tsmemory.memory.objective import Batch, gate, objective, pinball
 

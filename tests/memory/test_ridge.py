@@ -1,8 +1,10 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
-from builders import seasonal_rows, series_of, windows_over
 
+from builders import seasonal_rows, series_of, windows_over
 from tsmemory.memory.instance_norm import bridge_gaps, instance_normalise
 from tsmemory.memory.ridge import (
     Ridge,
@@ -165,7 +167,7 @@ def test_folds_are_stretches_of_the_calendar(series, windows, folds):
     assert len(parts) == folds
     assert sorted(np.concatenate(parts)) == list(range(len(windows)))
     calendar = windows.calendar(series)
-    for earlier, later in zip(parts[:-1], parts[1:], strict=True):
+    for earlier, later in pairwise(parts):
         assert calendar[earlier].max() < calendar[later].min()
 
 
@@ -185,7 +187,9 @@ def test_an_out_of_fold_ridge_has_not_seen_a_step_of_its_queries(series, windows
             begin = series.offset[row]
             flat[begin + low : begin + min(high, series.length[row])] += 5
         changed = type(series)(**{**series.__dict__, "flat": flat})
-        again = dict(enumerate(out_of_fold_ridges(windows, queries, changed, penalty=10.0, folds=5)))
+        again = dict(
+            enumerate(out_of_fold_ridges(windows, queries, changed, penalty=10.0, folds=5))
+        )
         torch.testing.assert_close(again[number][1].weight, ridge.weight, atol=2e-3, rtol=1e-2)
 
 

@@ -1,6 +1,6 @@
 import torch
-from builders import LEVELS
 
+from builders import LEVELS
 from tsmemory.memory.adapter import AdapterConfig, MemoryAdapter
 from tsmemory.memory.seeded import SeededAdapters
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from builders import LEVELS
 
+from builders import LEVELS
 from tsmemory.memory.adapter import AdapterConfig, MemoryAdapter
 from tsmemory.memory.split import evenly, memory_parts
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from builders import series_of, windows_over
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from builders import series_of, windows_over
 from tsmemory.retrieval.datastore import Datastore
 from tsmemory.retrieval.keys import KeyScaler
 from tsmemory.series.windows import Windows
@@ -181,8 +181,7 @@ def test_queries_after_all_stored_windows_see_everything():
     store = build(series, early, keys[windows.start < 30])
     late = windows.take(np.flatnonzero(windows.start > 90))
     found = [
-        store.search(keys[windows.start > 90], late, series, k=5, embargo=mode)[0]
-        for mode in MODES
+        store.search(keys[windows.start > 90], late, series, k=5, embargo=mode)[0] for mode in MODES
     ]
     np.testing.assert_array_equal(found[0], found[1])
     np.testing.assert_array_equal(found[0], found[2])

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from builders import seasonal_rows, series_of, windows_over
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builders import seasonal_rows, series_of, windows_over
 from tsmemory.backbones import load_backbone
 from tsmemory.retrieval.keys import KeyScaler, embed_windows, query_keys, window_keys
 from tsmemory.scaleout.shards import ShardCache

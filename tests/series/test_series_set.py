@@ -1,10 +1,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from builders import series_of
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builders import series_of
 from tsmemory.series.series_set import SeriesSet
 
 

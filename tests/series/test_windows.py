@@ -1,10 +1,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from builders import series_of
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builders import series_of
 from tsmemory.series.windows import SPLITS, Windows, index_windows
 
 L = 6
@@ -48,9 +48,7 @@ def test_against_every_window_there_is(train, validation, test, stride, horizons
     for split in SPLITS:
         known = max(horizons) if split in ("datastore", "train") else min(horizons)
         possible = [
-            s
-            for s in range(ends[2])
-            if s + L >= begin[split] and s + L + known <= limit[split]
+            s for s in range(ends[2]) if s + L >= begin[split] and s + L + known <= limit[split]
         ]
         assert starts(table, split) == possible[::stride]
         assert set(table.loc[table["split"] == split, "limit"]) <= {limit[split]}
@@ -134,6 +132,4 @@ def test_take_and_batches_keep_the_order(windows):
 
 def test_targets_of_a_shorter_horizon(windows):
     series = series_of([np.arange(20.0), np.arange(30.0)])
-    np.testing.assert_array_equal(
-        windows.targets(series, 2), windows.targets(series)[:, :2]
-    )
+    np.testing.assert_array_equal(windows.targets(series, 2), windows.targets(series)[:, :2])

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from builders import seasonal_rows, series_of, windows_over
 
+from builders import seasonal_rows, series_of, windows_over
 from tsmemory.retrieval.datastore import Datastore
 from tsmemory.retrieval.keys import window_keys
 

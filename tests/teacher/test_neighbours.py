@@ -83,7 +83,7 @@ def test_more_neighbours_than_there_are_is_an_error(series, windows, build_store
         )
 
 
-class Broken(RuntimeError):
+class BrokenError(RuntimeError):
     pass
 
 
@@ -98,7 +98,7 @@ def test_a_killed_search_resumes_to_the_same_answer(
     def search(self, *args, **kwargs):
         calls.append(1)
         if len(calls) == 3:
-            raise Broken
+            raise BrokenError
         return plain(self, *args, **kwargs)
 
     monkeypatch.setattr(Datastore, "search", search)
@@ -106,7 +106,7 @@ def test_a_killed_search_resumes_to_the_same_answer(
     def run():
         return find_neighbours(store, embeddings, windows, series, **SETTINGS, cache=cache)
 
-    with pytest.raises(Broken):
+    with pytest.raises(BrokenError):
         run()
     resumed = run()
     assert len(calls) == 3 + -(-len(windows) // 50) - 2
@@ -115,11 +115,20 @@ def test_a_killed_search_resumes_to_the_same_answer(
 
 
 @pytest.mark.parametrize(
-    "change", ["k", "temperature", "embargo", "index", "channels", "calendar", "embeddings"]
+    "change",
+    [
+        "k",
+        "temperature",
+        "embargo",
+        "index",
+        "channels",
+        "calendar",
+        "embeddings",
+        "stored",
+        "scale",
+    ],
 )
-def test_shards_of_other_settings_are_never_reused(
-    change, series, windows, build_store, tmp_path
-):
+def test_shards_of_other_settings_are_never_reused(change, series, windows, build_store, tmp_path):
     cache, chosen = ShardCache(tmp_path), dict(SETTINGS)
     embeddings = np.zeros((len(windows), 1), np.float32)
     store = build_store(series, windows)
@@ -136,6 +145,10 @@ def test_shards_of_other_settings_are_never_reused(
     elif change == "calendar":
         series = replace(series, calendar=series.calendar + np.array([0, 7]))
         store = build_store(series, windows)
+    elif change == "stored":
+        store = replace(store, calendar=store.calendar + 1)
+    elif change == "scale":
+        store = replace(store, scaler=replace(store.scaler, scale=2 * store.scaler.scale))
     else:
         embeddings = embeddings + 1
     resumed = find_neighbours(store, embeddings, windows, series, **chosen, cache=cache)

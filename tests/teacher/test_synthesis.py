@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from builders import LEVELS, series_of, windows_over
 
+from builders import LEVELS, series_of, windows_over
 from tsmemory.teacher.neighbours import Neighbours, find_neighbours
 from tsmemory.teacher.quantiles import weighted_quantiles
 from tsmemory.teacher.synthesis import Teacher, describe_teacher

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 import torch
-from builders import LEVELS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from builders import LEVELS
 from tsmemory.teacher.quantiles import weighted_quantiles
 
 
@@ -45,8 +45,10 @@ def test_against_the_written_definition(values, weights, method):
         for step in range(3):
             for number, level in enumerate(LEVELS):
                 expected = reference(values[query, :, step], weights[query], level, method)
-                near = [reference(values[query, :, step], weights[query], level + d, method)
-                        for d in (-2e-6, 2e-6)]
+                near = [
+                    reference(values[query, :, step], weights[query], level + d, method)
+                    for d in (-2e-6, 2e-6)
+                ]
                 actual = result[query, number, step]
                 if np.isnan(expected):
                     assert np.isnan(actual)
@@ -78,7 +80,9 @@ def test_random_weights_against_the_definition(method):
     result = torch_quantiles(values, weights, method)
     for query in range(4):
         for step in range(5):
-            expected = [reference(values[query, :, step], weights[query], q, method) for q in LEVELS]
+            expected = [
+                reference(values[query, :, step], weights[query], q, method) for q in LEVELS
+            ]
             np.testing.assert_allclose(result[query, :, step], expected, atol=1e-4)
 
 

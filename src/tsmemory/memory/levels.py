@@ -49,6 +49,8 @@ def at_levels(quantiles: Float, native: tuple[float, ...], wanted: tuple[float, 
         Quantiles at ``wanted``, not decreasing in the level; at a native level they are
         those given, bit for bit. Shape ``(B, len(wanted), H)``.
     """
+    if wanted == native:
+        return quantiles
     grid = np.asarray(native)
     level = np.clip(np.asarray(wanted, dtype=np.float64), grid[0], grid[-1])
     below = np.searchsorted(grid, level, side="right") - 1

@@ -1,8 +1,10 @@
 """Parameters: unknown or impossible ones are refused, and all have one normal form."""
 
+import dataclasses
 import difflib
+import inspect
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Annotated, Any, get_origin, get_type_hints
 
 from kedro.config import AbstractConfigLoader, OmegaConfigLoader
 from kedro.pipeline import Pipeline
@@ -16,6 +18,7 @@ from tsmemory.runs.artefacts import Catalog
 from tsmemory.runs.errors import ParameterError
 
 PREFIX = "params:"
+UNKNOWN_NAMES = {"extra_forbidden", "unexpected_keyword_argument"}  # of models, of dataclasses
 Types = Mapping[str, type]
 
 
@@ -23,6 +26,20 @@ def parameter_types(pipelines: Mapping[str, Pipeline]) -> Types:
     """Collect the types that nodes declare for their parameters, by dotted path."""
     found = TypeExtractor(dict(pipelines)).extract_types_from_pipelines()
     return {key: _unwrap_optional(kind) for key, kind in found.items()}
+
+
+def constrained_types(pipelines: Mapping[str, Pipeline]) -> dict[str, Any]:
+    """Collect the ``Annotated`` types of single values, which Kedro itself does not look at."""
+    found = {}
+    for node in {node.name: node for part in pipelines.values() for node in part.nodes}.values():
+        if not inspect.isfunction(node.func):
+            continue  # a partial or an object has no hints of its own
+        hints = get_type_hints(node.func, include_extras=True)
+        arguments = TypeExtractor._build_dataset_to_arg_mapping(node, inspect.signature(node.func))
+        for name, argument in arguments.items():
+            if name.startswith(PREFIX) and get_origin(hints.get(argument)) is Annotated:
+                found[name.removeprefix(PREFIX)] = hints[argument]
+    return found
 
 
 def check_parameters(loader: AbstractConfigLoader, pipelines: Mapping[str, Pipeline]) -> None:
@@ -38,9 +55,11 @@ def check_parameters(loader: AbstractConfigLoader, pipelines: Mapping[str, Pipel
     problems = _unknown_names(loader)
     if not problems:
         values = loader["parameters"]
-        for key, kind in parameter_types(pipelines).items():
+        constrained = constrained_types(pipelines)
+        for key, kind in {**parameter_types(pipelines), **constrained}.items():
             value = resolve_nested_dict_path(values, key)
-            if value is not _MISSING and value is not None:
+            left_to_kedro = value is None and key not in constrained
+            if value is not _MISSING and not left_to_kedro:
                 problems += _invalid_values(key, value, kind)
     if problems:
         raise ParameterError("\n".join(["the parameters are not valid:", *problems]))
@@ -71,7 +90,7 @@ def _invalid_values(key: str, value: Any, kind: type) -> list[str]:
 def _explain(key: str, kind: type, details: Any) -> str:
     """Turn one of pydantic's errors into a line that begins with the parameter's path."""
     location = [str(part) for part in details["loc"]]
-    if details["type"] == "extra_forbidden":
+    if details["type"] in UNKNOWN_NAMES:
         prefix = ".".join([key, *location[:-1], ""])
         return _unknown(location[-1], prefix, _fields(kind, location[:-1]))
     message = details["msg"].removeprefix("Value error, ")
@@ -81,11 +100,17 @@ def _explain(key: str, kind: type, details: Any) -> str:
 
 
 def _fields(kind: Any, location: Iterable[str]) -> set[str]:
-    """Field names of the model that lies at a path inside another."""
+    """Field names of the model or dataclass that lies at a path inside another."""
     for part in location:
-        field = getattr(kind, "model_fields", {}).get(part)
-        kind = _unwrap_optional(field.annotation) if field else None
-    return set(getattr(kind, "model_fields", {}))
+        kind = _unwrap_optional(_field_types(kind).get(part, type(None)))
+    return set(_field_types(kind))
+
+
+def _field_types(kind: Any) -> dict[str, Any]:
+    """Types of the fields of a model or dataclass by name; none of anything else."""
+    if dataclasses.is_dataclass(kind):
+        return {field.name: field.type for field in dataclasses.fields(kind)}
+    return {name: field.annotation for name, field in getattr(kind, "model_fields", {}).items()}
 
 
 def _unknown(name: str, prefix: str, known: set[str]) -> str:

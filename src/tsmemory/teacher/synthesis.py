@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from tsmemory.retrieval.datastore import Datastore
-from tsmemory.series.series_set import Float, SeriesSet
+from tsmemory.series.series_set import Float, Int, SeriesSet
 from tsmemory.series.windows import Windows
 from tsmemory.teacher.neighbours import Neighbours, query_batches
 from tsmemory.teacher.quantiles import QuantileMethod, weighted_quantiles
@@ -64,6 +64,51 @@ class Teacher:
         # Without an observed point on either side there is nothing to agree on, hence no shift.
         shift = np.nan_to_num(_mean(query_tail)[:, None] - _mean(both[:, :, :m]))
         return np.asarray(both[:, :, m:] + shift[:, :, None], dtype=np.float32)
+
+
+class TeacherTargets:
+    """The teacher's quantiles of a set of queries, formed when first asked for.
+
+    They are kept in memory while they fit, so that later epochs and seeds do not form them again;
+    nothing is written to disk.
+    """
+
+    def __init__(
+        self,
+        teacher: Teacher,
+        windows: Windows,
+        neighbours: Neighbours,
+        *,
+        memory_limit: int = 1 << 30,
+    ) -> None:
+        """Prepare for queries.
+
+        Args:
+            teacher: Forms the quantiles.
+            windows: The queries, N of them.
+            neighbours: Their neighbours.
+            memory_limit: Bytes that may be kept; above it quantiles are formed each time.
+        """
+        self._teacher, self._windows, self._neighbours = teacher, windows, neighbours
+        self.confidence = neighbours.confidence
+        shape = (len(windows), len(teacher.levels), windows.horizon)
+        fits = 4 * int(np.prod(shape)) <= memory_limit
+        self._kept = np.empty(shape, np.float32) if fits else None
+        self._known = np.zeros(len(windows), bool)
+
+    def quantiles(self, which: Int) -> Float:
+        """Teacher quantiles of the chosen queries, in z units. Shape ``(B, Q, H)``."""
+        if self._kept is None:
+            return self._form(which)
+        missing = which[~self._known[which]]
+        if len(missing):
+            self._kept[missing] = self._form(missing)
+            self._known[missing] = True
+        return np.asarray(self._kept[which])
+
+    def _form(self, which: Int) -> Float:
+        queries = self._windows.take(which)
+        return self._teacher.quantiles(queries, self._neighbours.take(which), self._windows.horizon)
 
 
 def describe_teacher(

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tsmemory.pipelines.base_params import Seed
 from tsmemory.pipelines.distillation.params import DistillationParams
 from tsmemory.pipelines.indexing.params import BackboneParams
 from tsmemory.pipelines.lazy_types import (
@@ -124,7 +125,7 @@ def fuse_and_guard(
     adapter: SeededAdapters,
     windowing: WindowingParams,
     params: DistillationParams,
-    seed: int,
+    seed: Seed,
 ) -> dict[str, Any]:
     """Choose the fusion weights on validation and let the guard judge them, for each seed.
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tsmemory.pipelines.base_params import Seed
 from tsmemory.pipelines.distillation.params import DistillationParams
 from tsmemory.pipelines.evaluation.params import EvaluationParams
 from tsmemory.pipelines.indexing.params import BackboneParams, IndexingParams
@@ -116,7 +117,7 @@ def tabulate_results(
     fusion: dict[str, Any],
     teacher_diagnosis: dict[str, Any],
     params: EvaluationParams,
-    seed: int,
+    seed: Seed,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Turn scores into tables.
 

@@ -40,6 +40,8 @@ def read_panel(raw_table: RawTable, params: IngestionParams) -> tuple[pd.DataFra
             long, freq=params.freq, duplicates=params.duplicates, off_grid=params.off_grid
         )
     summary = summarise_panel(panel, raw=raw_table, freq=freq, layout=layout, repairs=repairs)
+    # As it was given: Kedro makes it absolute, and the artefact would differ from place to place.
+    summary["file"] = params.path
     logger.info(
         "%s: %d series, channels %s, frequency %s, %s to %s",
         raw_table.path.name,

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tsmemory.pipelines.base_params import Seed
 from tsmemory.pipelines.lazy_types import BackboneForecasts, Datastore, Neighbours, ShardCache
 from tsmemory.pipelines.teacher.params import TeacherParams
 from tsmemory.pipelines.windowing.params import WindowingParams
@@ -63,7 +64,7 @@ def diagnose_teacher(
     window_index: pd.DataFrame,
     windowing: WindowingParams,
     params: TeacherParams,
-    seed: int,
+    seed: Seed,
 ) -> dict[str, Any]:
     """Measure the teacher on its own training queries, under its embargo.
 

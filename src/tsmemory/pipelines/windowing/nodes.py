@@ -55,10 +55,13 @@ def list_windows(
     counts = table["split"].value_counts()
     for split in SPLITS:
         if counts.get(split, 0) == 0:
+            known = max if split in ("datastore", "train") else min  # training knows all horizons
             raise WindowError(
                 f"the {split} split holds no window of {windowing.context_length} + "
-                f"{min(windowing.horizons)} steps: shorten windowing.context_length or "
-                f"windowing.horizons, or move ingestion.borders / train_share / test_share"
+                f"{known(windowing.horizons)} steps with at most "
+                f"{windowing.max_missing_share:.0%} missing: shorten windowing.context_length or "
+                f"windowing.horizons, move ingestion.borders / train_share / test_share, or raise "
+                f"windowing.max_missing_share"
             )
     logger.info("Windows: %s", ", ".join(f"{s} {counts[s]:,}" for s in SPLITS))
     return table

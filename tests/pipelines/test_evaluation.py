@@ -1,0 +1,53 @@
+import pytest
+
+from tsmemory.pipelines.evaluation import create_pipeline
+from tsmemory.pipelines.evaluation.params import EvaluationParams
+
+
+def test_wiring():
+    pipeline = create_pipeline()
+    assert {node.name: node.outputs for node in pipeline.nodes} == {
+        "forecast_test_windows": ["test_forecasts"],
+        "score_methods": ["scores"],
+        "tabulate_results": [
+            "leaderboard",
+            "leaderboard_versions",
+            "skill",
+            "calibration",
+            "metrics",
+        ],
+        "measure_cost": ["cost"],
+        "collect_fans": ["forecast_fans"],
+        "plot_results": ["skill_plot", "calibration_plot", "fan_plot"],
+    }
+    # Training windows are past here: what was made of them arrives as it will be shipped.
+    assert not {"train_forecasts", "neighbours", "scaler"} & pipeline.inputs()
+    assert {"adapter", "fusion", "forecaster", "closed_form"} <= pipeline.inputs()
+
+
+def test_nothing_that_is_shipped_comes_after_the_test_forecasts():
+    from tsmemory.pipeline_registry import register_pipelines
+
+    everything = register_pipelines()["__default__"]
+    after = everything.from_inputs("test_forecasts").all_outputs()
+    assert "scores" in after
+    assert not {"forecaster", "fusion", "adapter", "closed_form", "datastore"} & after
+
+
+def test_defaults_are_those_of_the_model(defaults):
+    assert EvaluationParams(**defaults["evaluation"]) == EvaluationParams()
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"batch_size": 0}, "evaluation.batch_size = 0: "),
+        ({"bootstrap": {"samples": 10}}, "evaluation.bootstrap.samples = 10: "),
+        ({"bootstrap": {"level": 2}}, "evaluation.bootstrap.level = 2: "),
+        ({"bootstrap": {"sample": 100}}, "did you mean evaluation.bootstrap.samples?"),
+        ({"cost": {"batches": []}}, "evaluation.cost.batches = []: "),
+        ({"cost": {"batches": [0]}}, "evaluation.cost.batches.0 = 0: "),
+    ],
+)
+def test_nonsense_is_refused(refusal, params, said):
+    assert said in refusal(evaluation=params)
