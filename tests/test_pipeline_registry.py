@@ -23,6 +23,7 @@ FOLDERS = {
 }
 VERBS = {
     "collect",
+    "count",
     "diagnose",
     "distil",
     "export",
@@ -46,6 +47,7 @@ VERSIONED = {
     "neighbours",
     "adapter",
     "fusion",
+    "loss_curve",
     "leaderboard_versions",
     "metrics",
     "manifest_versions",
@@ -124,7 +126,11 @@ def test_every_step_is_named_as_a_verb_and_says_what_it_does(nodes):
 def test_every_parameter_of_a_step_is_set_in_base(repository, nodes):
     loader = OmegaConfigLoader(str(repository / "conf"), env="base", **CONFIG_LOADER_ARGS)
     asked = {name for node in nodes for name in node.inputs if is_parameter(name)}
-    assert {name.removeprefix("params:") for name in asked} <= set(loader["parameters"])
+    for name in asked:
+        value = loader["parameters"]
+        for key in name.removeprefix("params:").split("."):
+            assert key in value, name
+            value = value[key]
 
 
 @pytest.mark.parametrize("env", ["etth1", "test"])

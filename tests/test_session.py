@@ -89,7 +89,7 @@ FILES = {
         leaderboard:
           type: pandas.CSVDataset
           filepath: "data/08_reporting/${_domain}/leaderboard.csv"
-        shards: {type: tsmemory.io.ShardCacheDataset, folder: "data/${_domain}/shards"}
+        shards: {type: tsmemory.io.ShardCacheDataset, filepath: "data/${_domain}/shards"}
     """,
     "data/01_raw/numbers.json": "[1, 2, 3, 4]",
 }

@@ -1,6 +1,5 @@
 """The project as its users have it, copied to a folder where tests may run it."""
 
-import contextlib
 import hashlib
 import json
 import re
@@ -71,10 +70,7 @@ class Project:
             The names of the steps that were not reused.
         """
         configure_project("tsmemory")
-        with (
-            contextlib.chdir(self.folder),
-            ResumingSession.create(self.folder, env=env, runtime_params=nested(params or {})) as s,
-        ):
+        with ResumingSession.create(self.folder, env=env, runtime_params=nested(params or {})) as s:
             s.run(pipeline_names=list(pipelines) or None)
         return self.steps()
 

@@ -1,6 +1,5 @@
 """The shard cache in the catalog: scratch space for nodes, never an output."""
 
-from pathlib import Path
 
 import pytest
 from kedro.io import DataCatalog
@@ -12,20 +11,13 @@ from tsmemory.scaleout.shards import ShardCache
 
 def test_it_gives_the_cache_without_making_the_folder(tmp_path):
     catalog = DataCatalog.from_config(
-        {"shards": {"type": "tsmemory.io.ShardCacheDataset", "folder": str(tmp_path / "shards")}}
+        {"shards": {"type": "tsmemory.io.ShardCacheDataset", "filepath": str(tmp_path / "shards")}}
     )
     assert catalog.exists("shards")
     assert catalog.load("shards") == ShardCache(tmp_path / "shards")
     assert not (tmp_path / "shards").exists()
 
 
-def test_a_relative_folder_counts_from_the_project(tmp_path, monkeypatch):
-    (tmp_path / "pyproject.toml").write_text("[tool.kedro]\npackage_name = 'x'\n")
-    (tmp_path / "notebooks").mkdir()
-    monkeypatch.chdir(tmp_path / "notebooks")
-    assert ShardCacheDataset(folder="data/s").load().folder == Path(tmp_path).resolve() / "data/s"
-
-
 def test_it_cannot_be_saved(tmp_path):
     with pytest.raises(DatasetError, match="make it an input of the node"):
-        ShardCacheDataset(folder=str(tmp_path)).save({})
+        ShardCacheDataset(filepath=str(tmp_path)).save({})

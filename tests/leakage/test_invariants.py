@@ -27,7 +27,7 @@ from tsmemory.series.series_set import SeriesSet
 from tsmemory.series.splits import split_borders
 from tsmemory.series.windows import SPLITS, Windows, index_windows
 from tsmemory.teacher.neighbours import find_neighbours
-from tsmemory.teacher.synthesis import Teacher
+from tsmemory.teacher.synthesis import Teacher, TeacherTargets
 
 L, H, BLOCK, LENGTH = 32, 8, 4, 500
 TRAIN_END, VALIDATION_END = 300, 400
@@ -110,8 +110,7 @@ class Artefacts:
         self.distilled = distil(
             self.train,
             self.validation,
-            self.neighbours,
-            self.teacher,
+            TeacherTargets(self.teacher, self.train.windows, self.neighbours),
             closed_form=self.closed_form,
             adapter=AdapterConfig(
                 L, H, LEVELS, self.keys.shape[1], block=BLOCK, patch_length=8, width=8
@@ -119,6 +118,7 @@ class Artefacts:
             objective_config=ObjectiveConfig(),
             config=TrainingConfig(epochs=2, batch_size=64),
             guard=GuardConfig(enabled=False),
+            stride=2,
             seed=0,
         )
         windows = self.windows["validation"]

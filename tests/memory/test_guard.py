@@ -75,7 +75,7 @@ def test_too_few_blocks_are_pooled(reference):
     passed, lines = judge(short * np.array([0.9, 0.8, 1.05]), short)
     assert [line["pooled"] for line in lines] == [False, True, True]
     assert [line["block"] for line in lines] == [0, 1, 2]
-    assert [line["bootstrap_block"] for line in lines] == [4, 6, 6]
+    assert [line["bootstrap_block"] for line in lines] == [4, 12, 12]
     assert lines[1]["p_value"] == lines[2]["p_value"]
     expected = 1 - (0.8 * short[:, 1] + 1.05 * short[:, 2]).sum() / short[:, 1:].sum()
     assert lines[1]["skill"] == pytest.approx(expected)
@@ -129,12 +129,29 @@ def test_alpha_decides(reference):
     assert not judge(loss, reference, alpha=p - 1e-6)[0][0]
 
 
+def pool(loss, reference, *, steps_ahead):
+    return pooled_gain(
+        loss,
+        reference,
+        np.arange(len(loss)),
+        steps_ahead=steps_ahead,
+        stride=1,
+        config=GuardConfig(),
+        rng=np.random.default_rng(0),
+    )
+
+
+def test_a_pooled_bootstrap_block_spans_the_farthest_step_ahead(reference):
+    assert pool(0.9 * reference, reference, steps_ahead=150)["bootstrap_block"] == 150
+    shut = pool(0.9 * reference, reference, steps_ahead=201)  # two such blocks do not fit into 400
+    assert shut["p_value"] == 1.0
+    assert shut["open"] is False
+
+
 def test_pooled_gain_weighs_every_known_value_alike(reference):
     loss = 0.9 * reference
     loss[:, 1:] = np.nan
-    verdict = pooled_gain(
-        loss, reference, np.arange(400), config=GuardConfig(), rng=np.random.default_rng(0)
-    )
+    verdict = pool(loss, reference, steps_ahead=24)
     assert verdict["skill"] == pytest.approx(0.1)
     assert verdict["bootstrap_block"] == 80
     assert verdict["open"] is True

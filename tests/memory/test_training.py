@@ -11,6 +11,7 @@ from tsmemory.memory.config import FusionConfig, GuardConfig, ObjectiveConfig, T
 from tsmemory.memory.fusion import Fusion
 from tsmemory.memory.objective import pinball
 from tsmemory.memory.training import distil, distil_seeds, fused_loss
+from tsmemory.teacher.synthesis import TeacherTargets
 
 FUSION = FusionConfig(block=4, shrinkage=0.5)
 FAST = TrainingConfig(epochs=3, patience=3, batch_size=64, learning_rate=3e-3)
@@ -46,13 +47,13 @@ def run(domain, closed_form, *, config=FAST, seed=0, guard=None, objective=None,
     return distil(
         domain.train,
         domain.validation,
-        neighbours or domain.neighbours,
-        domain.teacher,
+        TeacherTargets(domain.teacher, domain.train.windows, neighbours or domain.neighbours),
         closed_form=closed_form,
         adapter=sizes,
         objective_config=objective or ObjectiveConfig(),
         config=config,
         guard=guard or GuardConfig(),
+        stride=1,
         seed=seed,
     )
 
@@ -219,13 +220,13 @@ def test_several_seeds(domain, closed_form):
     adapters, curves = distil_seeds(
         domain.train,
         domain.validation,
-        domain.neighbours,
-        domain.teacher,
+        TeacherTargets(domain.teacher, domain.train.windows, domain.neighbours),
         closed_form=closed_form,
         adapter=sizes,
         objective_config=ObjectiveConfig(),
         config=config,
         guard=GuardConfig(),
+        stride=1,
         seeds=(4, 2),
     )
     assert list(adapters.adapters) == [4, 2]

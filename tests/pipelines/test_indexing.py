@@ -1,5 +1,6 @@
 import pytest
 
+from tsmemory.pipeline_registry import register_pipelines
 from tsmemory.pipelines.indexing import create_pipeline
 from tsmemory.pipelines.indexing.params import BackboneParams, IndexingParams
 from tsmemory.pipelines.loading import backbone_options, load_configured_backbone
@@ -8,6 +9,7 @@ from tsmemory.pipelines.loading import backbone_options, load_configured_backbon
 def test_wiring():
     pipeline = create_pipeline()
     assert {node.name: node.outputs for node in pipeline.nodes} == {
+        "count_neighbour_pools": ["neighbour_pools"],
         "index_training_windows": ["datastore"],
         "forecast_training_windows": ["train_forecasts"],
         "forecast_validation_windows": ["validation_forecasts"],
@@ -20,6 +22,8 @@ def test_wiring():
         "params:windowing",
         "params:backbone",
         "params:indexing",
+        "params:indexing.same_channel",
+        "params:teacher.k",
     }
 
 
@@ -52,6 +56,12 @@ def test_the_naive_backbone_repeats_the_season_of_the_frequency(freq, season):
 
 
 def test_other_backbones_get_what_is_configured():
-    params = BackboneParams(name="some/model", revision="v2", device="meta", batch_size=7)
-    options = {"revision": "v2", "device": "meta", "batch_size": 7}
+    params = BackboneParams(name="some/model", revision="v2", device="cuda:1", batch_size=7)
+    options = {"revision": "v2", "device": "cuda:1", "batch_size": 7}
     assert backbone_options(params, {"freq": "h"}) == options
+
+
+def test_impossible_searches_are_refused_before_anything_is_embedded() -> None:
+    names = [node.name for node in register_pipelines()["__default__"].nodes]
+    long_steps = [name for name in names if name.startswith(("forecast_", "index_"))]
+    assert names.index("count_neighbour_pools") < min(names.index(name) for name in long_steps)

@@ -5,7 +5,7 @@ import torch
 from builders import LEVELS, series_of, windows_over
 from tsmemory.teacher.neighbours import Neighbours, find_neighbours
 from tsmemory.teacher.quantiles import weighted_quantiles
-from tsmemory.teacher.synthesis import Teacher, describe_teacher
+from tsmemory.teacher.synthesis import Teacher, TeacherTargets, describe_teacher
 
 L, H, M = 24, 8, 5
 
@@ -168,3 +168,15 @@ def test_a_sample_is_no_larger_than_asked_for(teacher, windows, neighbours):
     ]
     assert texts[0]["queries_looked_at"] == 20
     assert texts[0] == texts[1] != texts[2]
+
+
+def test_targets_are_formed_once_and_are_the_teachers(monkeypatch, teacher, windows, neighbours):
+    kept = TeacherTargets(teacher, windows, neighbours)
+    formed_each_time = TeacherTargets(teacher, windows, neighbours, memory_limit=0)
+    chosen = np.array([3, 0, 5])
+    expected = teacher.quantiles(windows.take(chosen), neighbours.take(chosen), windows.horizon)
+    for targets in (kept, kept, formed_each_time):
+        np.testing.assert_array_equal(targets.quantiles(chosen), expected)
+    np.testing.assert_array_equal(kept.confidence, neighbours.confidence)
+    monkeypatch.setattr(kept, "_form", None)  # what is known is not formed again
+    np.testing.assert_array_equal(kept.quantiles(chosen[::-1]), expected[::-1])

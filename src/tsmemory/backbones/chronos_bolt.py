@@ -70,8 +70,10 @@ class ChronosBolt:
             The backbone.
 
         Raises:
-            BackboneError: Weights that cannot be found or are not Chronos-Bolt's.
+            BackboneError: Weights that cannot be found or are not Chronos-Bolt's, or a device that
+                this machine lacks.
         """
+        _check_device(device)
         folder = find_weights(source, revision)
         settings = _read_settings(folder / "config.json")
         model = _read_model(folder)
@@ -127,6 +129,17 @@ class ChronosBolt:
         quantiles = model.instance_norm.inverse(flat, loc_scale)
         shape = (len(contexts), len(self.quantile_levels), self.native_horizon)
         return hidden[:, -1], quantiles.view(shape)
+
+
+def _check_device(device: str) -> None:
+    """Refuse a device that this machine lacks, before anything is read."""
+    kind = torch.device(device).type
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise BackboneError(
+            f"device {device!r} was asked for, but there is no CUDA device: use cpu"
+        )
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise BackboneError(f"device {device!r} was asked for, but there is none: use cpu")
 
 
 def _read_settings(path: Path) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from kedro.io.core import AbstractDataset, DatasetError
-from kedro.utils import find_kedro_project
 
 from tsmemory.scaleout.shards import ShardCache
 
@@ -19,20 +18,19 @@ class ShardCacheDataset(AbstractDataset[NoReturn, ShardCache]):
         ```yaml
         teacher_shards:
           type: tsmemory.io.ShardCacheDataset
-          folder: data/05_teacher/my_domain/shards
+          filepath: data/05_teacher/my_domain/shards
         ```
     """
 
-    def __init__(self, *, folder: str, metadata: dict[str, Any] | None = None) -> None:
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
         """Name the folder.
 
         Args:
-            folder: Scratch folder; a relative one counts from the project's root.
+            filepath: Scratch folder. (By this name Kedro makes it absolute in the project that
+                runs.)
             metadata: Free; Kedro-Viz reads its layer here.
         """
-        # Kedro itself makes `filepath` and `path` absolute, but not `folder`.
-        root = find_kedro_project(Path.cwd()) or Path.cwd()
-        self._folder = Path(root) / folder
+        self._folder = Path(filepath)
         self.metadata = metadata
 
     def load(self) -> ShardCache:

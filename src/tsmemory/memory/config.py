@@ -111,7 +111,9 @@ class GuardConfig:
 
     def __post_init__(self) -> None:
         _within(self, 0, 1, "alpha")
-        _positive(self, "samples", "min_blocks")
+        _positive(self, "min_blocks")
+        if self.samples < 100:
+            raise ValueError(f"samples must be at least 100, got {self.samples}")
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ def guard_blocks(
     Windows that share an origin count as one observation. Errors h steps ahead of neighbouring
     origins overlap, so a bootstrap block spans twice the steps ahead where validation is long
     enough for ``min_blocks`` of them, once where it is not. Horizon blocks too far ahead even for
-    that are pooled and tested together with ``min_blocks`` bootstrap blocks.
+    that are pooled and tested together; see :func:`pooled_gain`.
 
     Args:
         loss: Loss of the candidate, NaN where unknown. Shape ``(N, blocks)``.
@@ -53,8 +53,15 @@ def guard_blocks(
             pooled.append(number)
             verdicts.append({})
     if pooled:
-        far = loss[:, pooled], reference[:, pooled]
-        verdict = pooled_gain(*far, origin_time, config=config, rng=rng)
+        verdict = pooled_gain(
+            loss[:, pooled],
+            reference[:, pooled],
+            origin_time,
+            steps_ahead=(pooled[-1] + 1) * block,
+            stride=stride,
+            config=config,
+            rng=rng,
+        )
         for number in pooled:
             verdicts[number] = {**verdict, "block": number}
     return tuple(bool(verdict["open"]) for verdict in verdicts), verdicts
@@ -65,15 +72,23 @@ def pooled_gain(
     reference: NDArray[np.float64],
     origin_time: Int,
     *,
+    steps_ahead: int,
+    stride: int,
     config: GuardConfig,
     rng: np.random.Generator,
 ) -> dict[str, object]:
-    """Test all horizon blocks together, with ``min_blocks`` long bootstrap blocks.
+    """Test several horizon blocks together, with few long bootstrap blocks.
+
+    A bootstrap block spans at least the farthest step ahead: with shorter ones a nominal 5 % test
+    opens for a third of all equal forecasts. Where not even two of them fit there is no evidence,
+    and the guard stays shut.
 
     Args:
         loss: Loss of the candidate, NaN where unknown. Shape ``(N, blocks)``.
         reference: Loss of the reference. Shape ``(N, blocks)``.
         origin_time: Origin of each window. Shape ``(N,)``.
+        steps_ahead: The farthest step ahead of any block.
+        stride: Steps between consecutive origins of one row.
         config: The test.
         rng: Draws the bootstrap.
 
@@ -81,7 +96,8 @@ def pooled_gain(
         The verdict in words and figures.
     """
     gain, origins = _origin_losses(loss, reference, origin_time)
-    length = max(origins // config.min_blocks, 1)
+    ahead = math.ceil(steps_ahead / _typical_step(origin_time, stride))
+    length = max(origins // config.min_blocks, ahead)
     p = one_sided_improvement(*gain, length, config.samples, rng)
     return _line(-1, gain, p, length, config, pooled=True)
 

@@ -19,8 +19,7 @@ from tsmemory.memory.objective import Batch, objective, pinball
 from tsmemory.memory.seeded import SeededAdapters
 from tsmemory.memory.split import Split, evenly, memory_parts
 from tsmemory.progress import track
-from tsmemory.teacher.neighbours import Neighbours
-from tsmemory.teacher.synthesis import Teacher
+from tsmemory.teacher.synthesis import TeacherTargets
 
 logger = logging.getLogger(__name__)
 
@@ -45,14 +44,14 @@ class Distilled:
 def distil(
     train: Split,
     validation: Split,
-    neighbours: Neighbours,
-    teacher: Teacher,
+    targets: TeacherTargets,
     *,
     closed_form: ClosedForm,
     adapter: AdapterConfig,
     objective_config: ObjectiveConfig,
     config: TrainingConfig,
     guard: GuardConfig,
+    stride: int,
     seed: int,
 ) -> Distilled:
     """Train an adapter from the closed form, stopping on the fused validation loss.
@@ -63,14 +62,14 @@ def distil(
     Args:
         train: Training windows.
         validation: Validation windows.
-        neighbours: Neighbours of the training windows.
-        teacher: Forms quantile targets from them.
+        targets: The teacher's targets of the training windows.
         closed_form: The linear skip, and the fusion held during training; its factors become the
             adapter's spread.
         adapter: Sizes.
         objective_config: Terms and gates.
         config: Optimiser and schedule.
         guard: The test that the trained part has to pass.
+        stride: Steps between consecutive validation origins.
         seed: Seed of initial weights, order of windows and dropout.
 
     Returns:
@@ -93,20 +92,20 @@ def distil(
     history: list[dict[str, Any]] = [{"epoch": 0, "validation": best, "best": True}]
     for epoch in range(1, config.epochs + 1):
         order = rng.permutation(len(train.windows))
-        firsts = range(0, len(order), config.batch_size)
+        batches = [
+            np.sort(order[first : first + config.batch_size])
+            for first in range(0, len(order), config.batch_size)
+        ]
         sums: dict[str, float] = {}
         model.train()
-        for first in track(firsts, f"Distilling, epoch {epoch}"):
-            chosen = np.sort(order[first : first + config.batch_size])
-            terms = _step(
-                model, held, train.take(chosen), neighbours.take(chosen), teacher, objective_config
-            )
+        for chosen in track(batches, f"Distilling, epoch {epoch}"):
+            terms = _terms(model, held, train, targets, chosen, objective_config)
             optimiser.zero_grad()
             terms["total"].backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
             optimiser.step()
             for name, value in terms.items():
-                sums[name] = sums.get(name, 0.0) + value.item() / len(firsts)
+                sums[name] = sums.get(name, 0.0) + value.item() / len(batches)
         loss = fused_loss(model, watched, held)
         history.append({"epoch": epoch, **sums, "validation": loss, "best": loss < best})
         logger.info("Epoch %d: training %.5f, validation %.5f", epoch, sums["total"], loss)
@@ -116,7 +115,7 @@ def distil(
         elif epoch - best_epoch >= config.patience:
             break
     model.load_state_dict(best_state)
-    verdict = _trained_gain(model, untrained, validation, held, guard, rng)
+    verdict = _trained_gain(model, untrained, validation, held, stride, guard, rng)
     kept = best_epoch > 0 and bool(verdict["open"])
     return Distilled((model if kept else untrained).eval(), history, kept, verdict)
 
@@ -126,6 +125,7 @@ def _trained_gain(
     untrained: MemoryAdapter,
     validation: Split,
     fusion: Fusion,
+    stride: int,
     guard: GuardConfig,
     rng: np.random.Generator,
 ) -> dict[str, object]:
@@ -136,20 +136,28 @@ def _trained_gain(
         for model in (trained, untrained)
     ]
     origin_time = windows.calendar(validation.series) + windows.context_length
-    return pooled_gain(losses[0], losses[1], origin_time, config=guard, rng=rng)
+    return pooled_gain(
+        losses[0],
+        losses[1],
+        origin_time,
+        steps_ahead=windows.horizon,
+        stride=stride,
+        config=guard,
+        rng=rng,
+    )
 
 
 def distil_seeds(
     train: Split,
     validation: Split,
-    neighbours: Neighbours,
-    teacher: Teacher,
+    targets: TeacherTargets,
     *,
     closed_form: ClosedForm,
     adapter: AdapterConfig,
     objective_config: ObjectiveConfig,
     config: TrainingConfig,
     guard: GuardConfig,
+    stride: int,
     seeds: Sequence[int],
 ) -> tuple[SeededAdapters, list[dict[str, Any]]]:
     """Distil once for every seed; see :func:`distil`.
@@ -163,13 +171,13 @@ def distil_seeds(
         found = distil(
             train,
             validation,
-            neighbours,
-            teacher,
+            targets,
             closed_form=closed_form,
             adapter=adapter,
             objective_config=objective_config,
             config=config,
             guard=guard,
+            stride=stride,
             seed=seed,
         )
         adapters[seed] = found.adapter
@@ -197,29 +205,27 @@ def fused_loss(model: MemoryAdapter, split: Split, fusion: Fusion) -> float:
     return total / max(count, 1)
 
 
-def _step(
+def _terms(
     model: MemoryAdapter,
     fusion: Fusion,
-    split: Split,
-    neighbours: Neighbours,
-    teacher: Teacher,
+    train: Split,
+    targets: TeacherTargets,
+    chosen: np.ndarray,
     config: ObjectiveConfig,
 ) -> dict[str, torch.Tensor]:
-    """Terms of the objective on one batch."""
-    contexts, target, quantiles, keys = split.tensors()
-    taught = teacher.quantiles(split.windows, neighbours, split.windows.horizon)
+    """Terms of the objective on the chosen training windows."""
+    contexts, target, quantiles, keys = train.take(chosen).tensors()
     batch = Batch(
         target=target,
         backbone=quantiles,
-        teacher=torch.from_numpy(taught),
-        confidence=torch.from_numpy(neighbours.confidence),
+        teacher=torch.from_numpy(targets.quantiles(chosen)),
+        confidence=torch.from_numpy(targets.confidence[chosen]),
     )
     memory = model(contexts, quantiles, keys)
     median = model.config.median
-    fused = fusion.apply(quantiles, memory, median)
     return objective(
         memory,
-        fused,
+        fusion.apply(quantiles, memory, median),
         batch,
         levels=torch.tensor(model.config.quantile_levels),
         median=median,

@@ -19,6 +19,7 @@ from tsmemory.pipelines.lazy_types import (
 from tsmemory.pipelines.loading import backbone_options, load_configured_backbone
 from tsmemory.pipelines.teacher.params import TeacherParams
 from tsmemory.pipelines.windowing.params import WindowingParams
+from tsmemory.resolvers import domain as domain_name
 from tsmemory.series.series_set import SeriesSet
 from tsmemory.series.windows import Windows
 
@@ -89,7 +90,7 @@ def distil_adapter(
     from tsmemory.memory.adapter import AdapterConfig
     from tsmemory.memory.split import Split
     from tsmemory.memory.training import distil_seeds
-    from tsmemory.teacher.synthesis import Teacher
+    from tsmemory.teacher.synthesis import Teacher, TeacherTargets
 
     lengths = (windowing.context_length, windowing.longest)
     levels = train_forecasts.levels
@@ -101,18 +102,19 @@ def distil_adapter(
         block=params.fusion.block,
         **vars(params.adapter),
     )
+    train = Windows.from_table(window_index, "train", *lengths)
+    validation = Windows.from_table(window_index, "validation", *lengths)
+    synthesis = Teacher(datastore, series, levels, teacher.shift_length, teacher.quantile_method)
     adapters, curves = distil_seeds(
-        Split(series, Windows.from_table(window_index, "train", *lengths), train_forecasts),
-        Split(
-            series, Windows.from_table(window_index, "validation", *lengths), validation_forecasts
-        ),
-        neighbours,
-        Teacher(datastore, series, levels, teacher.shift_length, teacher.quantile_method),
+        Split(series, train, train_forecasts),
+        Split(series, validation, validation_forecasts),
+        TeacherTargets(synthesis, train, neighbours),
         closed_form=closed_form,
         adapter=sizes,
         objective_config=params.objective,
         config=params.training,
         guard=params.fusion.guard,
+        stride=windowing.strides.validation,
         seeds=params.seeds,
     )
     return adapters, pd.DataFrame(curves)
@@ -190,7 +192,7 @@ def export_forecaster(
         Fusion.from_json(next(iter(fusion.values()))),
         backbone_source=backbone.name,
         backbone_options=backbone_options(backbone, panel_summary),
-        domain=domain,
+        domain=domain_name(domain, None),
     )
 
 

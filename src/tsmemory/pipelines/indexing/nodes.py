@@ -12,6 +12,34 @@ from tsmemory.series.series_set import SeriesSet
 from tsmemory.series.windows import Windows
 
 
+def count_neighbour_pools(
+    window_index: pd.DataFrame, series: SeriesSet, same_channel: bool, k: int
+) -> dict[str, int]:
+    """Count the stored windows that may be searched together, before anything long begins.
+
+    Args:
+        window_index: All windows.
+        series: Names the channels.
+        same_channel: Whether windows are searched within the query's channel.
+        k: Neighbours that the teacher will ask for.
+
+    Returns:
+        Stored windows of each channel, or of all.
+
+    Raises:
+        ValueError: More neighbours are asked for than any pool holds.
+    """
+    stored = window_index.loc[window_index["split"] == "datastore", "row"].to_numpy()
+    names = series.channel[stored] if same_channel else ["all"] * len(stored)
+    pools = {str(name): int(n) for name, n in pd.Series(names).value_counts().items()}
+    if k > max(pools.values()):
+        raise ValueError(
+            f"teacher.k = {k} neighbours are asked for, but at most {max(pools.values())} stored "
+            f"windows may be searched together: lower teacher.k or windowing.strides.datastore"
+        )
+    return pools
+
+
 def index_training_windows(
     series: SeriesSet,
     window_index: pd.DataFrame,

@@ -19,7 +19,7 @@ class BackboneParams(Params):
 
     name: Annotated[str, Field(min_length=1)] = "bundled"
     revision: str | None = None
-    device: str = "cpu"
+    device: Annotated[str, Field(pattern=r"^(cpu|mps|cuda(:\d+)?)$")] = "cpu"
     batch_size: Annotated[int, Field(ge=1)] = 128
 
 

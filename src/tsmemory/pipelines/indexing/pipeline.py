@@ -5,6 +5,7 @@ from typing import Any
 from kedro.pipeline import Node, Pipeline
 
 from tsmemory.pipelines.indexing.nodes import (
+    count_neighbour_pools,
     forecast_training_windows,
     forecast_validation_windows,
     index_training_windows,
@@ -25,6 +26,17 @@ def create_pipeline(**_: Any) -> Pipeline:
     """Windows > datastore, and the frozen backbone's forecasts of training and validation."""
     return Pipeline(
         [
+            Node(  # Kedro orders steps of equal depth by name: this one comes before the long ones
+                count_neighbour_pools,
+                inputs=[
+                    "window_index",
+                    "series_set",
+                    "params:indexing.same_channel",
+                    "params:teacher.k",
+                ],
+                outputs="neighbour_pools",
+                name="count_neighbour_pools",
+            ),
             Node(
                 index_training_windows,
                 inputs=INPUTS,
