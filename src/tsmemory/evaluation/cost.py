@@ -62,10 +62,10 @@ def measure_cost(
                 milliseconds = 1e3 * statistics.median(times) / batch
                 add(method, "latency_ms_per_window", milliseconds, horizon, batch)
             add("tsmemory", "latency_ratio", ratio, horizon, batch)
-    adapter = forecaster.adapter
-    add("tsmemory", "artefact_bytes", float(len(save(adapter.state_dict()))))
-    add("tsmemory", "trained_parameters", float(sum(p.numel() for p in adapter.parameters())))
-    add("tsmemory", "closed_form_parameters", float(sum(b.numel() for b in adapter.buffers())))
+    sizes = forecaster.adapter.describe()
+    add("tsmemory", "artefact_bytes", float(len(save(forecaster.adapter.state_dict()))))
+    for name in ("trained_parameters", "closed_form_parameters"):
+        add("tsmemory", name, float(sizes[name]))
     add("tsmemory", "datastore_windows", float(datastore_windows))
     add("tsmemory", "datastore_bytes_at_inference", 0.0)
     return pd.DataFrame(lines)

@@ -65,6 +65,7 @@ class MemoryAdapter(nn.Module):
     weight: torch.Tensor
     bias: torch.Tensor
     spread: torch.Tensor
+    block_of_step: torch.Tensor
 
     def __init__(self, config: AdapterConfig) -> None:
         super().__init__()
@@ -73,6 +74,8 @@ class MemoryAdapter(nn.Module):
         self.register_buffer("weight", torch.zeros(L, H))
         self.register_buffer("bias", torch.zeros(H))
         self.register_buffer("spread", torch.ones(config.blocks))
+        steps = torch.arange(H) // config.block
+        self.register_buffer("block_of_step", steps, persistent=False)
         patches = math.ceil(L / config.patch_length)
         self.patch = nn.Linear(config.patch_length, config.patch_width)
         self.mix = nn.Linear(patches * config.patch_width, D)
@@ -109,27 +112,24 @@ class MemoryAdapter(nn.Module):
         horizon, middle = quantiles.shape[2], self.config.median
         normal = instance_normalise(contexts)
         hidden = self._hidden(normal, keys)
-        line = normal.loc + normal.scale * (
-            normal.values @ self.weight[:, :horizon] + self.bias[:horizon]
-        )
+        ahead = torch.addmm(self.bias[:horizon], normal.values, self.weight[:, :horizon])
+        line = normal.loc + normal.scale * ahead
         trust = self._by_step(self.trust(hidden), horizon)
         nudge = nn.functional.linear(hidden, self.step.weight[:horizon], self.step.bias[:horizon])
         median = line + trust * (quantiles[:, middle] - line) + normal.scale * nudge
-        widths = self._widths(quantiles, hidden)
-        below = -widths[:, :middle].flip(1).cumsum(1).flip(1)
-        above = widths[:, middle:].cumsum(1)
-        offsets = torch.cat([below, torch.zeros_like(median)[:, None], above], dim=1)
-        return median[:, None] + offsets
+        height = nn.functional.pad(self._widths(quantiles, hidden).cumsum(1), (0, 0, 1, 0))
+        return height + (median - height[:, middle])[:, None]
 
     def _hidden(self, normal: Normalised, keys: torch.Tensor) -> torch.Tensor:
         """What the correction is made from. Shape ``(B, D)``."""
         config = self.config
-        padding = -normal.values.shape[1] % config.patch_length
-        values = nn.functional.pad(normal.values, (padding, 0))
+        values = normal.values
+        if padding := -values.shape[1] % config.patch_length:
+            values = nn.functional.pad(values, (padding, 0))
         patches = values.reshape(len(values), -1, config.patch_length)  # (B, patches, patch length)
-        features = nn.functional.gelu(self.patch(patches)).flatten(1)
+        features = nn.functional.silu(self.patch(patches)).flatten(1)
         hidden: torch.Tensor = self.dropout(
-            nn.functional.gelu(self.mix(features) + self.key(self.norm(keys)))
+            nn.functional.silu(self.mix(features) + self.key(self.norm(keys)))
         )
         return hidden
 
@@ -143,14 +143,12 @@ class MemoryAdapter(nn.Module):
 
     def _by_step(self, by_block: torch.Tensor, horizon: int) -> torch.Tensor:
         """Repeat block values over their steps. Shape ``(..., H')``."""
-        block = self.config.block
-        needed = math.ceil(horizon / block)
-        return by_block[..., :needed].repeat_interleave(block, dim=-1)[..., :horizon]
+        return by_block[..., self.block_of_step[:horizon]]
 
     def describe(self) -> dict[str, Any]:
         """Sizes and parameter counts, for previews and reports."""
         trained = sum(p.numel() for p in self.parameters())
-        fixed = sum(b.numel() for b in self.buffers())
+        fixed = self.weight.numel() + self.bias.numel() + self.spread.numel()
         return {
             **asdict(self.config),
             "trained_parameters": trained,

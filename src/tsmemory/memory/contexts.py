@@ -35,9 +35,20 @@ def stack_contexts(contexts: Contexts, length: int) -> Float:
         array = _as_array(contexts)
         if array.ndim not in (1, 2):
             raise ForecasterError(f"contexts must be (T,) or (B, T), got shape {array.shape}")
-        rows = list(np.atleast_2d(array))
+        recent = np.atleast_2d(array)[:, -length:]
+        missing = length - recent.shape[1]
+        stacked = (
+            np.pad(recent, ((0, 0), (missing, 0)), constant_values=np.nan) if missing else recent
+        )
     else:
-        rows = [_as_array(series) for series in contexts]
+        stacked = _stack_rows([_as_array(series) for series in contexts], length)
+    if len(stacked) == 0:
+        raise ForecasterError("there is no context to forecast")
+    return stacked
+
+
+def _stack_rows(rows: list[Float], length: int) -> Float:
+    """The last steps of series of different lengths, one below the other."""
     stacked = np.full((len(rows), length), np.nan, dtype=np.float32)
     for position, (target, row) in enumerate(zip(stacked, rows, strict=True)):
         if row.ndim != 1:
@@ -45,8 +56,6 @@ def stack_contexts(contexts: Contexts, length: int) -> Float:
                 f"context {position} of the list must be a series (T,), got shape {row.shape}"
             )
         target[length - min(length, len(row)) :] = row[-length:]
-    if len(stacked) == 0:
-        raise ForecasterError("there is no context to forecast")
     return stacked
 
 
@@ -60,6 +69,8 @@ def check_contexts(contexts: Float, label: Callable[[int], str]) -> None:
     Raises:
         ForecasterError: A context without any observed value, or with an infinite one.
     """
+    if np.isfinite(contexts).all():
+        return
     infinite = np.flatnonzero(np.isinf(contexts).any(axis=1))
     if len(infinite):
         names = first_of((label(int(i)) for i in infinite), len(infinite))

@@ -14,6 +14,7 @@ in [0, 1] and ``c`` is positive, so the fused quantiles ascend whenever both inp
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,7 @@ class Fusion:
             Qf, ascending over levels. Shape ``(B, Q, H)``.
         """
         a, s, c = (
-            self.by_step(weights, backbone.shape[2])
+            _by_step(weights, self.block, backbone.shape[2])
             for weights in (self.location, self.spread, self.factor)
         )
         middle_b, middle_m = backbone[:, median : median + 1], memory[:, median : median + 1]
@@ -71,11 +72,6 @@ class Fusion:
         offsets = (1 - s) * (backbone - middle_b) + s * c * (memory - middle_m)
         fused = middle_b + a * (middle_m - middle_b) + offsets
         return torch.where((a == 0) & (s == 0), backbone, fused)
-
-    def by_step(self, by_block: tuple[float, ...], horizon: int) -> torch.Tensor:
-        """Repeat block values over their steps. Shape ``(horizon,)``."""
-        values = torch.tensor(by_block, dtype=torch.float32)
-        return values.repeat_interleave(self.block)[:horizon]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; :meth:`from_json` reads them."""
@@ -97,6 +93,14 @@ class Fusion:
             factor=tuple(value["factor"]),
             report=value.get("report", {}),
         )
+
+
+@lru_cache(maxsize=256)
+def _by_step(by_block: tuple[float, ...], block: int, horizon: int) -> torch.Tensor:
+    """Repeat block values over their steps. Shape ``(horizon,)``."""
+    with torch.inference_mode(False):  # a cached inference tensor could not be trained through
+        values = torch.tensor(by_block, dtype=torch.float32)
+        return values.repeat_interleave(block)[:horizon]
 
 
 def closed_form_location(

@@ -31,16 +31,19 @@ def instance_normalise(contexts: torch.Tensor) -> Normalised:
     Returns:
         The normalised contexts with their level and scale.
     """
-    seen = ~torch.isnan(contexts)
-    count = seen.sum(dim=1, keepdim=True).clamp_min(1)
-    loc = torch.where(seen, contexts, 0.0).sum(dim=1, keepdim=True) / count
-    centred = torch.where(seen, contexts - loc, torch.nan)
-    variance = torch.nan_to_num(centred**2).sum(dim=1, keepdim=True) / count
-    scale = variance.sqrt()
-    scale = torch.where(scale > _CONSTANT * loc.abs(), scale, 0.0)
-    values = centred / torch.where(scale > 0, scale, 1.0)
-    values = torch.where(scale > 0, bridge_gaps(values), 0.0)
-    return Normalised(values, loc, scale)
+    missing = torch.isnan(contexts)
+    whole = not bool(missing.any())  # the common case, with fewer operations and the same bits
+    count = contexts.shape[1] if whole else (~missing).sum(dim=1, keepdim=True).clamp_min(1)
+    observed = contexts if whole else contexts.masked_fill(missing, 0.0)
+    loc = observed.sum(dim=1, keepdim=True) / count
+    centred = contexts - loc
+    counted = centred if whole else centred.masked_fill(missing, 0.0)
+    scale = ((counted * counted).sum(dim=1, keepdim=True) / count).sqrt()
+    alive = scale > _CONSTANT * loc.abs()
+    values = centred * torch.where(alive, 1 / scale, 0.0)
+    if not whole:
+        values = torch.where(alive, bridge_gaps(values), 0.0)
+    return Normalised(values, loc, torch.where(alive, scale, 0.0))
 
 
 def bridge_gaps(values: torch.Tensor) -> torch.Tensor:
