@@ -29,7 +29,7 @@ def catalog(tmp_path) -> DataCatalog:
         {
             "raw": AtomicJSONDataset(filepath=str(tmp_path / "raw.json")),
             "out": AtomicJSONDataset(filepath=str(tmp_path / "out.json")),
-            "shards": ShardCacheDataset(folder=str(tmp_path / "shards")),
+            "shards": ShardCacheDataset(filepath=str(tmp_path / "shards")),
         }
     )
     catalog["params:options"] = {"a": 1, "b": {"c": [1, 2]}}
@@ -74,7 +74,7 @@ def test_content_counts_and_the_place_does_not(catalog, tmp_path):
 
 def test_shards_do_not_count(catalog, tmp_path):
     before = _origin(catalog).fingerprint
-    catalog["shards"] = ShardCacheDataset(folder=str(tmp_path / "elsewhere"))
+    catalog["shards"] = ShardCacheDataset(filepath=str(tmp_path / "elsewhere"))
     assert _origin(catalog).fingerprint == before
 
 
