@@ -9,7 +9,7 @@ import numpy as np
 
 from tsmemory.backbones import Backbone
 from tsmemory.fingerprint import digest, digest_arrays
-from tsmemory.scaleout.shards import ShardCache, map_shards
+from tsmemory.scaleout.shards import OpenShardCache, ShardCache, map_shards
 from tsmemory.series.series_set import Float, SeriesSet
 from tsmemory.series.windows import Windows
 
@@ -83,7 +83,8 @@ def forecast_windows(
         description: Shown beside the progress bar.
 
     Returns:
-        Keys and quantiles.
+        Keys and quantiles. With a cache the quantiles are gathered in a file beside the shards, so
+        that memory does not grow with the windows; they have to be saved before it is cleared.
     """
     firsts = list(range(0, len(windows), shard_size))
 
@@ -110,9 +111,17 @@ def forecast_windows(
     for first, shard in zip(firsts, shards, strict=True):
         if keys is None or quantiles is None:
             keys = np.empty((len(windows), *shard["keys"].shape[1:]), np.float32)
-            quantiles = np.empty((len(windows), *shard["quantiles"].shape[1:]), np.float32)
+            quantiles = _room(opened, (len(windows), *shard["quantiles"].shape[1:]))
         keys[first : first + shard_size] = shard["keys"]
         quantiles[first : first + shard_size] = shard["quantiles"]
     if keys is None or quantiles is None:
         raise ValueError("there is no window to forecast")
     return BackboneForecasts(keys, quantiles, backbone.quantile_levels, backbone.fingerprint)
+
+
+def _room(opened: OpenShardCache | None, shape: tuple[int, ...]) -> Float:
+    """An array to gather results in: in memory, or mapped to a file beside the shards."""
+    if opened is None:
+        return np.empty(shape, np.float32)
+    path = opened.folder / "gathered.npy"
+    return np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
