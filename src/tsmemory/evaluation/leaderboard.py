@@ -1,22 +1,78 @@
 """Tables from scores: the leaderboard, skill against the frozen backbone, calibration."""
 
+import math
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from tsmemory.evaluation.scores import MethodScores
 from tsmemory.metrics import (
+    block_length,
     diebold_mariano,
     moving_block_weights,
-    n_blocks,
     per_origin,
     ratio_interval,
     skill_interval,
+    typical_step,
 )
 from tsmemory.series.series_set import SeriesSet
 
 LEADERBOARD_METRICS = ("mse", "mae", "crps", "wql", "mase", "coverage_80", "crossing_rate")
 SKILL_METRICS = ("mse", "mae", "crps")
 REFERENCE = "frozen"
+ALL_CHANNELS = "all"
+
+
+@dataclass(frozen=True)
+class _Origins:
+    """The forecast origins of one horizon, and their resamples.
+
+    Attributes:
+        number: Position of the horizon.
+        counted: Windows whose target reaches the horizon. Shape ``(N,)``.
+        time: Origin of each counted window. Shape ``(n,)``.
+        ahead: Origins that one forecast spans.
+        weights: Resamples of origins; none where too few blocks fit. Shape ``(samples, T)``.
+        blocks: How many blocks a resample joins; ``None`` without resamples.
+    """
+
+    number: int
+    counted: NDArray[np.bool_]
+    time: NDArray[np.int64]
+    ahead: int
+    weights: NDArray[np.float64]
+    blocks: float | None
+
+    @classmethod
+    def draw(
+        cls, scores: MethodScores, number: int, samples: int, rng: np.random.Generator
+    ) -> "_Origins":
+        counted = scores.methods[REFERENCE].count[:, number] > 0
+        time = scores.origin_time[counted]
+        ahead = math.ceil(scores.horizons[number] / typical_step(time, scores.stride))
+        count = len(np.unique(time))
+        block = block_length(count, ahead)
+        if block is None:
+            return cls(number, counted, time, ahead, np.zeros((0, count)), None)
+        weights = moving_block_weights(count, block, samples, rng)
+        return cls(number, counted, time, ahead, weights, count / block)
+
+    def sums(
+        self,
+        scores: MethodScores,
+        method: str,
+        metric: str,
+        where: NDArray[np.bool_] | None = None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Numerator and denominator of a metric by origin, over the windows of ``where``."""
+        kept = 1.0 if where is None else where[self.counted].astype(float)
+        parts = [
+            part[self.counted, self.number] * kept for part in scores.methods[method].parts(metric)
+        ]
+        _, sums = per_origin(np.stack(parts, axis=1), self.time)
+        return sums[:, 0], sums[:, 1]
 
 
 def build_leaderboard(
@@ -24,8 +80,8 @@ def build_leaderboard(
 ) -> pd.DataFrame:
     """One line for each method, horizon and metric.
 
-    Intervals come from a moving-block bootstrap over forecast origins with blocks of at least H
-    steps; they are empty where fewer than two blocks fit.
+    Intervals come from a moving-block bootstrap over forecast origins, with blocks of two horizons,
+    or one where the test split is short; they are empty where not even five such blocks fit.
 
     Args:
         scores: The scores.
@@ -38,13 +94,16 @@ def build_leaderboard(
     """
     lines = []
     for number, horizon in enumerate(scores.horizons):
-        weights = _weights(scores, horizon, samples, rng)
+        origins = _Origins.draw(scores, number, samples, rng)
         for method, windows in scores.methods.items():
             values = windows.metrics(number)
             for metric in LEADERBOARD_METRICS:
-                numerator, denominator = (part[:, number] for part in windows.parts(metric))
-                _, sums = per_origin(np.stack([numerator, denominator], 1), scores.origin_time)
-                low, high = ratio_interval(sums[:, 0], sums[:, 1], weights, level)
+                low, high = ratio_interval(
+                    *origins.sums(scores, method, metric),
+                    origins.weights,
+                    level,
+                    blocks=origins.blocks,
+                )
                 lines.append(
                     {
                         "method": method,
@@ -83,16 +142,18 @@ def build_skill(
     names = series.channel.astype(str)[scores.row]
     lines = []
     for number, horizon in enumerate(scores.horizons):
-        weights = _weights(scores, horizon, samples, rng)
-        for channel in ["all", *np.unique(names)]:
-            where = np.ones(len(names)) if channel == "all" else (names == channel).astype(float)
+        origins = _Origins.draw(scores, number, samples, rng)
+        for channel in [ALL_CHANNELS, *np.unique(names)]:
+            where = None if channel == ALL_CHANNELS else names == channel
             for metric in SKILL_METRICS:
-                reference = _by_origin(scores, REFERENCE, metric, number, where)
+                reference = origins.sums(scores, REFERENCE, metric, where)
                 for method in scores.methods:
                     if method == REFERENCE:
                         continue
-                    own = _by_origin(scores, method, metric, number, where)
-                    skill, low, high = skill_interval(*own, *reference, weights, level)
+                    own = origins.sums(scores, method, metric, where)
+                    skill, low, high = skill_interval(
+                        *own, *reference, origins.weights, level, blocks=origins.blocks
+                    )
                     line = {
                         "method": method,
                         "horizon": horizon,
@@ -102,11 +163,9 @@ def build_skill(
                         "low": low,
                         "high": high,
                     }
-                    if channel == "all":
-                        count = _by_origin(scores, REFERENCE, "mse", number, where)[1]
-                        line |= _diebold_mariano(
-                            own[0], reference[0], count, horizon, scores.stride
-                        )
+                    if where is None:
+                        count = origins.sums(scores, REFERENCE, "mse")[1]
+                        line |= _diebold_mariano(own[0] / count, reference[0] / count, origins)
                     lines.append(line)
     return pd.DataFrame(lines)
 
@@ -126,31 +185,9 @@ def build_calibration(scores: MethodScores) -> pd.DataFrame:
     )
 
 
-def _weights(
-    scores: MethodScores, horizon: int, samples: int, rng: np.random.Generator
-) -> np.ndarray:
-    """Resamples of forecast origins in blocks of at least one horizon."""
-    origins = len(np.unique(scores.origin_time))
-    block = -(-horizon // scores.stride)
-    if n_blocks(origins, block) < 2:
-        return np.zeros((0, origins))
-    return moving_block_weights(origins, block, samples, rng)
-
-
-def _by_origin(
-    scores: MethodScores, method: str, metric: str, number: int, where: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Numerator and denominator of a metric, summed over the windows of each origin."""
-    parts = [part[:, number] * where for part in scores.methods[method].parts(metric)]
-    _, sums = per_origin(np.stack(parts, axis=1), scores.origin_time)
-    return sums[:, 0], sums[:, 1]
-
-
 def _diebold_mariano(
-    own: np.ndarray, reference: np.ndarray, count: np.ndarray, horizon: int, stride: int
+    loss: NDArray[np.float64], reference: NDArray[np.float64], origins: _Origins
 ) -> dict[str, float]:
     """Diebold-Mariano on the mean loss of each origin."""
-    known = count > 0
-    losses = [total[known] / count[known] for total in (own, reference)]
-    result = diebold_mariano(losses[0], losses[1], lag=-(-horizon // stride) - 1)
+    result = diebold_mariano(loss, reference, lag=origins.ahead - 1)
     return {"dm_statistic": result.statistic, "dm_p": result.p_value}

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsmemory.memory.config import GuardConfig
-from tsmemory.metrics import n_blocks, one_sided_improvement, per_origin
+from tsmemory.metrics import block_length, one_sided_improvement, per_origin, typical_step
 from tsmemory.series.series_set import Int
 
 
@@ -41,17 +41,17 @@ def guard_blocks(
     """
     verdicts: list[dict[str, object]] = []
     pooled: list[int] = []
-    step = _typical_step(origin_time, stride)
+    step = typical_step(origin_time, stride)
     for number in range(loss.shape[1]):
         gain, origins = _origin_losses(loss[:, [number]], reference[:, [number]], origin_time)
         ahead = math.ceil((number + 1) * block / step)
-        lengths = [n for n in (2 * ahead, ahead) if n_blocks(origins, n) >= config.min_blocks]
-        if lengths:
-            p = one_sided_improvement(*gain, lengths[0], config.samples, rng)
-            verdicts.append(_line(number, gain, p, lengths[0], config, pooled=False))
-        else:
+        length = block_length(origins, ahead, config.min_blocks)
+        if length is None:
             pooled.append(number)
             verdicts.append({})
+        else:
+            p = one_sided_improvement(*gain, length, config.samples, rng)
+            verdicts.append(_line(number, gain, p, length, config, pooled=False))
     if pooled:
         verdict = pooled_gain(
             loss[:, pooled],
@@ -96,20 +96,13 @@ def pooled_gain(
         The verdict in words and figures.
     """
     gain, origins = _origin_losses(loss, reference, origin_time)
-    ahead = math.ceil(steps_ahead / _typical_step(origin_time, stride))
+    ahead = math.ceil(steps_ahead / typical_step(origin_time, stride))
     length = max(origins // config.min_blocks, ahead)
     p = one_sided_improvement(*gain, length, config.samples, rng)
     return _line(-1, gain, p, length, config, pooled=True)
 
 
 Gain = tuple[NDArray[np.float64], NDArray[np.float64]]
-
-
-def _typical_step(origin_time: Int, stride: int) -> float:
-    """Steps between consecutive distinct origins; series out of phase lie closer than a stride."""
-    gaps = np.diff(np.unique(origin_time))
-    gaps = gaps[gaps <= stride]
-    return float(gaps.mean()) if len(gaps) else float(stride)
 
 
 def _origin_losses(

@@ -75,49 +75,68 @@ def distil(
     Returns:
         The adapter with what was found on the way.
     """
-    torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
-    model = MemoryAdapter(adapter)
-    start = closed_form.start
-    model.start_from(closed_form.ridge, torch.tensor(start.factor))
-    ones = (1.0,) * len(start.factor)
-    held = Fusion(start.block, start.location, ones, ones)
-    optimiser = torch.optim.AdamW(
-        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-    )
-    watched = validation.take(evenly(len(validation.windows), config.validation_windows))
-    best = fused_loss(model, watched, held)
-    untrained = copy.deepcopy(model)
-    best_state, best_epoch = copy.deepcopy(model.state_dict()), 0
-    history: list[dict[str, Any]] = [{"epoch": 0, "validation": best, "best": True}]
-    for epoch in range(1, config.epochs + 1):
-        order = rng.permutation(len(train.windows))
-        batches = [
-            np.sort(order[first : first + config.batch_size])
-            for first in range(0, len(order), config.batch_size)
-        ]
-        sums: dict[str, float] = {}
-        model.train()
-        for chosen in track(batches, f"Distilling, epoch {epoch}"):
-            terms = _terms(model, held, train, targets, chosen, objective_config)
-            optimiser.zero_grad()
-            terms["total"].backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
-            optimiser.step()
-            for name, value in terms.items():
-                sums[name] = sums.get(name, 0.0) + value.item() / len(batches)
-        loss = fused_loss(model, watched, held)
-        history.append({"epoch": epoch, **sums, "validation": loss, "best": loss < best})
-        logger.info("Epoch %d: training %.5f, validation %.5f", epoch, sums["total"], loss)
-        if loss < best:
-            best, best_epoch = loss, epoch
-            best_state = copy.deepcopy(model.state_dict())
-        elif epoch - best_epoch >= config.patience:
-            break
+    with torch.random.fork_rng(devices=[]):  # the caller's generator stays where it was
+        torch.manual_seed(seed)
+        rng = np.random.default_rng(seed)
+        model = MemoryAdapter(adapter)
+        start = closed_form.start
+        model.start_from(closed_form.ridge, torch.tensor(start.factor))
+        ones = (1.0,) * len(start.factor)
+        held = Fusion(start.block, start.location, ones, ones)
+        untrained = copy.deepcopy(model)
+        optimiser = torch.optim.AdamW(
+            model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        watched = validation.take(evenly(len(validation.windows), config.validation_windows))
+        best, best_epoch = fused_loss(model, watched, held), 0
+        best_state = copy.deepcopy(model.state_dict())
+        history: list[dict[str, Any]] = [{"epoch": 0, "validation": best, "best": True}]
+        for epoch in range(1, config.epochs + 1):
+            order = rng.permutation(len(train.windows))
+            terms = _train_once(
+                model, optimiser, held, train, targets, order, epoch, objective_config, config
+            )
+            loss = fused_loss(model, watched, held)
+            history.append({"epoch": epoch, **terms, "validation": loss, "best": loss < best})
+            logger.info("Epoch %d: training %.5f, validation %.5f", epoch, terms["total"], loss)
+            if loss < best:
+                best, best_epoch = loss, epoch
+                best_state = copy.deepcopy(model.state_dict())
+            elif epoch - best_epoch >= config.patience:
+                break
     model.load_state_dict(best_state)
     verdict = _trained_gain(model, untrained, validation, held, stride, guard, rng)
     kept = best_epoch > 0 and bool(verdict["open"])
     return Distilled((model if kept else untrained).eval(), history, kept, verdict)
+
+
+def _train_once(
+    model: MemoryAdapter,
+    optimiser: torch.optim.Optimizer,
+    fusion: Fusion,
+    train: Split,
+    targets: TeacherTargets,
+    order: np.ndarray,
+    epoch: int,
+    objective_config: ObjectiveConfig,
+    config: TrainingConfig,
+) -> dict[str, float]:
+    """One pass over the training windows in the given order; the mean of each term."""
+    batches = [
+        np.sort(order[first : first + config.batch_size])
+        for first in range(0, len(order), config.batch_size)
+    ]
+    sums: dict[str, float] = {}
+    model.train()
+    for chosen in track(batches, f"Distilling, epoch {epoch}"):
+        terms = _terms(model, fusion, train, targets, chosen, objective_config)
+        optimiser.zero_grad()
+        terms["total"].backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
+        optimiser.step()
+        for name, value in terms.items():
+            sums[name] = sums.get(name, 0.0) + value.item() / len(batches)
+    return sums
 
 
 def _trained_gain(

@@ -1,12 +1,15 @@
 """Errors, quantile scores, intervals and naive forecasts."""
 
 from tsmemory.metrics.bootstrap import (
+    MIN_BLOCKS,
+    block_length,
     moving_block_weights,
     n_blocks,
     one_sided_improvement,
     per_origin,
     ratio_interval,
     skill_interval,
+    typical_step,
 )
 from tsmemory.metrics.diebold_mariano import DieboldMarianoResult, diebold_mariano
 from tsmemory.metrics.errors import METRICS, WindowScores, concatenate, mean_over, score_windows
@@ -15,8 +18,10 @@ from tsmemory.metrics.seasonality import season_length, seasonal_error
 
 __all__ = [
     "METRICS",
+    "MIN_BLOCKS",
     "DieboldMarianoResult",
     "WindowScores",
+    "block_length",
     "concatenate",
     "diebold_mariano",
     "last_value",
@@ -31,4 +36,5 @@ __all__ = [
     "seasonal_error",
     "seasonal_naive",
     "skill_interval",
+    "typical_step",
 ]

@@ -65,6 +65,12 @@ class Datastore:
     def __len__(self) -> int:
         return len(self.row)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the keys and of what says where their windows lie."""
+        places = self.row.nbytes + self.start.nbytes + self.calendar.nbytes
+        return places + len(self) * self.scaler.mean.nbytes
+
     @classmethod
     def build(
         cls,

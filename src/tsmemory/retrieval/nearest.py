@@ -80,15 +80,20 @@ def search_admissible(
 
 
 def recall(indexes: tuple[Any, ...], parts: list[Float]) -> float:
-    """Share of the exact nearest neighbours that approximate indexes find, on a sample of keys."""
+    """Share of the exact nearest neighbours that approximate indexes find, on a sample of keys.
+
+    Each key of the sample is hidden from its own search, or it would find itself for nothing.
+    """
     shares = []
     for index, keys in zip(indexes, parts, strict=True):
-        k = min(_RECALL_K, len(keys))
-        if k == 0:
+        k = min(_RECALL_K, len(keys) - 1)
+        if k < 1:
             continue
-        queries = keys[:: max(1, len(keys) // _RECALL_QUERIES)]
-        exact = make_index(keys, "flat").search(queries, k)[1]
-        found = index.search(queries, k)[1]
+        own = np.arange(0, len(keys), max(1, len(keys) // _RECALL_QUERIES))
+        exact, found = (
+            _search(searched, keys[own], own, own + 1, k, exhaustive=False)[0]
+            for searched in (make_index(keys, "flat"), index)
+        )
         shares += [len(np.intersect1d(a, b)) / k for a, b in zip(exact, found, strict=True)]
     return float(np.mean(shares)) if shares else 1.0
 

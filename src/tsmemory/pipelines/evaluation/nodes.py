@@ -163,7 +163,7 @@ def measure_cost(
         forecaster: What is shipped.
         series: The rows.
         window_index: All windows.
-        datastore: Only counted: nothing of it is read at inference.
+        datastore: What retrieval at inference would have to hold.
         panel_summary: Holds the panel's frequency.
         windowing: Lengths.
         backbone: Which backbone.
@@ -181,7 +181,7 @@ def measure_cost(
         windows.take(slice(0, max(params.cost.batches))).contexts(series),
         horizons=sorted({min(windowing.horizons), max(windowing.horizons)}),
         batches=params.cost.batches,
-        datastore_windows=len(datastore),
+        datastore=datastore,
     )
 
 
