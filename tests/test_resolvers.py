@@ -14,6 +14,7 @@ from tsmemory.resolvers import data_file, domain
         (None, "data/01_raw/tmy_weather.parquet", "tmy_weather"),
         (None, "/far/Vic Electricity (2014).csv", "vic_electricity_2014"),
         ("", "a-b--c.csv", "a_b_c"),
+        (None, "data/sales.csv.gz", "sales"),
         (None, "Überlast.csv", "überlast"),
         (None, None, "data"),
         (None, "---.csv", "data"),

@@ -76,12 +76,12 @@ FILES = {
     "conf/base/parameters.yml": """
         resume: true
         seed: 0
-        ingestion: {path: data/01_raw/numbers.json}
+        ingestion: {path: data/01_raw/numbers}
         teacher: {k: 3, power: 2}
     """,
     "conf/fast/parameters.yml": "teacher: {power: 1}\n",
     "conf/base/catalog.yml": """
-        _path: ${runtime_params:ingestion.path,data/01_raw/numbers.json}
+        _path: ${runtime_params:ingestion.path,data/01_raw/numbers}
         _domain: "${domain:${runtime_params:domain,${globals:domain}},${_path}}"
         raw: {type: json.JSONDataset, filepath: "${_path}"}
         panel: {type: json.JSONDataset, filepath: "data/${_domain}/panel.json"}
@@ -91,7 +91,7 @@ FILES = {
           filepath: "data/08_reporting/${_domain}/leaderboard.csv"
         shards: {type: tsmemory.io.ShardCacheDataset, filepath: "data/${_domain}/shards"}
     """,
-    "data/01_raw/numbers.json": "[1, 2, 3, 4]",
+    "data/01_raw/numbers": "[1, 2, 3, 4]",
 }
 
 
@@ -161,15 +161,38 @@ def test_runs_resume_and_refuse(toy):
     assert "kedro run --pipelines teacher`" in output
     assert "Traceback" not in output
 
-    steps, output = toy.run("--params", "resume=false", "--runner", "ParallelRunner")
-    assert sorted(steps.split()) == ["clean", "report", "teach"]
+    steps, _ = toy.run("--params", "resume=false", "--runner", "SequentialRunner")
+    assert steps == "clean teach report"
     assert toy.run("--env", "base")[0] == ""
     assert toy.run("--env", "fast")[0] == "teach report"
 
 
+@pytest.mark.parametrize("runner", ["ParallelRunner", "ThreadRunner"])
+def test_other_runners_are_refused_with_the_reason(toy, runner):
+    steps, output = toy.run("--runner", runner, fails=True)
+    assert steps == ""
+    assert f"--runner {runner}: the steps of this project run one after another" in output
+    assert "Traceback" not in output
+
+
+def test_a_second_run_of_the_domain_is_refused_while_the_first_is_alive(toy):
+    with toy.start(TOY_HANG="1") as process:
+        deadline = time.monotonic() + 60
+        while "shard 2" not in toy.calls.read_text():
+            assert time.monotonic() < deadline, "the run did not come so far"
+            time.sleep(0.02)
+        steps, output = toy.run(fails=True)
+        process.kill()
+    assert steps == ""
+    assert f"another run of this domain is under way (process {process.pid})" in output
+    assert "Traceback" not in output
+    assert toy.run()[0] == "teach report"
+    assert not list(toy.folder.rglob("run.lock*"))
+
+
 def test_own_data_have_their_own_domain(toy):
-    (toy.folder / "My Data.json").write_text("[1, 1, 1, 1]")
-    steps, _ = toy.run("--params", "ingestion.path=My Data.json,teacher.k=1")
+    (toy.folder / "My Data").write_text("[1, 1, 1, 1]")
+    steps, _ = toy.run("--params", "ingestion.path=My Data,teacher.k=1")
     assert steps == "clean teach report"
     assert toy.read("my_data/panel.json") == [2, 2, 2, 2]
     assert toy.read("08_reporting/my_data/manifest.json")["parameters"]["teacher"] == {

@@ -109,8 +109,11 @@ class RunHooks:
         """Write the manifest; after an evaluation, show the leaderboard."""
         if self.record is None:
             return
-        self.record.complete()
-        self._close(catalog)
+        try:
+            self.record.complete()
+            self._close(catalog)
+        finally:
+            self.record.release()
         if LEADERBOARD in pipeline.all_outputs() and LEADERBOARD in catalog:
             from tsmemory.runs.summary import show_leaderboard
 
@@ -123,7 +126,10 @@ class RunHooks:
     def on_pipeline_error(self, error: Exception, catalog: Catalog) -> None:
         """Write the manifest of a failed run."""
         if self.record is not None:
-            self._close(catalog, error)
+            try:
+                self._close(catalog, error)
+            finally:
+                self.record.release()
 
     def _close(self, catalog: Catalog, error: Exception | None = None) -> None:
         """Stop the clock and save the manifest wherever the catalog has a place for it."""

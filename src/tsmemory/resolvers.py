@@ -4,6 +4,8 @@ import os
 import re
 from pathlib import Path
 
+from tsmemory.series.names import stem
+
 RAW_FOLDER = "data/01_raw"
 
 
@@ -17,7 +19,7 @@ def domain(explicit: str | None, path: str | None) -> str:
     Returns:
         A lower-case name of letters, digits and single underscores; ``data`` where nothing is left.
     """
-    name = str(explicit) if explicit else Path(str(path or "")).stem
+    name = str(explicit) if explicit else stem(str(path or ""))
     return re.sub(r"[\W_]+", "_", name.lower()).strip("_") or "data"
 
 

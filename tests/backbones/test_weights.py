@@ -3,7 +3,8 @@ import time
 import pytest
 
 from tsmemory.backbones import BackboneError, load_backbone
-from tsmemory.backbones.weights import find_weights
+from tsmemory.backbones.registry import _LOADERS, BUNDLED, backbone_fingerprint
+from tsmemory.backbones.weights import find_local_weights, find_weights, weights_fingerprint
 
 
 @pytest.fixture
@@ -90,3 +91,30 @@ def test_a_failed_download_is_reported(offline, monkeypatch):
     # The library itself still believes that it is offline, and refuses.
     with pytest.raises(BackboneError, match="could not be downloaded"):
         find_weights("owner/model")
+
+
+def test_local_weights_are_found_without_a_network(offline, tmp_path, tiny_bolt):
+    assert find_local_weights(tiny_bolt) == tiny_bolt
+    assert find_local_weights("owner/model") is None
+    assert find_local_weights("no id") is None
+    (tmp_path / "half").mkdir()
+    assert find_local_weights(tmp_path / "half") is None
+    folder = snapshot(offline, "config.json", "model.safetensors")
+    assert find_local_weights("owner/model") == folder
+
+
+def test_weights_count_by_content(tmp_path):
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_text("{}")
+    before = backbone_fingerprint(str(tmp_path))
+    assert before == weights_fingerprint(tmp_path)
+    (tmp_path / "model.safetensors").write_text("[]")
+    assert backbone_fingerprint(str(tmp_path)) != before
+    assert backbone_fingerprint(str(tmp_path / "nowhere")) is None
+
+
+def test_every_name_stands_for_some_weights(monkeypatch):
+    assert backbone_fingerprint("bundled") == weights_fingerprint(BUNDLED)
+    assert backbone_fingerprint("seasonal_naive") == "seasonal_naive"
+    monkeypatch.setitem(_LOADERS, "of_their_own", None)
+    assert backbone_fingerprint("of_their_own") is None

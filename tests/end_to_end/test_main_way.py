@@ -89,6 +89,8 @@ def test_plots_can_be_read(base, name):
 
 
 def test_the_manifest_accounts_for_everything(base):
+    from tsmemory.backbones.registry import BUNDLED
+    from tsmemory.backbones.weights import weights_fingerprint
     from tsmemory.fingerprint import sha256_of_path
     from tsmemory.pipeline_registry import register_pipelines
 
@@ -101,6 +103,7 @@ def test_the_manifest_accounts_for_everything(base):
     assert manifest["seeds"] == {"seed": 0, "distillation.seeds": [0, 1]}
     sample = base.folder / "data/01_raw/tmy_weather.parquet"
     assert manifest["inputs"] == [
+        {"dataset": "params:backbone", "fingerprint": weights_fingerprint(BUNDLED)},
         {"dataset": "raw_table", "fingerprint": sha256_of_path(sample)},
     ]
 

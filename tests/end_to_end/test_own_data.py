@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from projects import tiny
 
-from tsmemory.runs.errors import ParameterError
+from tsmemory.runs.errors import FailedRunError, ParameterError
 from tsmemory.series.errors import IngestionError
 from tsmemory.series.windows import WindowError
 
@@ -126,14 +126,15 @@ def test_too_short_for_any_window(fresh, settings, length, changes, error, said)
     stamps = pd.date_range("2020-01-01", periods=length, freq="h")
     values = seasonal(np.random.default_rng(0), length)
     pd.DataFrame({"date": stamps, "x": values}).to_csv(fresh.folder / "brief.csv", index=False)
-    with pytest.raises(error) as refusal:
+    with pytest.raises(FailedRunError) as refusal:
         fresh.run(settings() | {"ingestion.path": "brief.csv"} | changes, env="base")
+    assert isinstance(refusal.value.__cause__, error)
     for words in said:
         assert words in str(refusal.value)
 
 
 def test_a_missing_file_is_named(fresh):
-    with pytest.raises(Exception, match=r"nowhere\.csv: no such file"):
+    with pytest.raises(FailedRunError, match=r"^nowhere\.csv: no such file"):
         fresh.run({"ingestion.path": "nowhere.csv"})
 
 

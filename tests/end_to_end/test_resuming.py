@@ -1,8 +1,11 @@
 """Runs go on where they were, reuse what is current, and refuse what is stale."""
 
+import shutil
+
 import numpy as np
 import pytest
 
+from tsmemory.backbones.registry import BUNDLED
 from tsmemory.runs.errors import StaleArtefactError
 
 BEFORE_TEACHER = {
@@ -121,3 +124,40 @@ def test_a_part_without_its_inputs_is_refused(fresh):
     assert "datastore: no recorded run has made it yet" in error.value.message
     assert "kedro run --pipelines ingestion,windowing,indexing" in error.value.message
     assert not fresh.has_artefacts()
+
+
+def test_a_moved_file_and_settings_without_effect_rerun_nothing(grown):
+    moved = grown.folder / "elsewhere/tmy_weather.parquet"
+    moved.parent.mkdir()
+    (grown.folder / "data/01_raw/tmy_weather.parquet").rename(moved)
+    changed = {
+        "ingestion.path": "elsewhere/tmy_weather.parquet",
+        "ingestion.download": True,
+        "domain": "test",
+        "indexing.shard_size": 77,
+        "teacher.shard_size": 77,
+    }
+    assert grown.run(changed) == []
+
+
+def test_other_weights_of_the_same_size_rerun_what_uses_them(grown, monkeypatch):
+    swapped = grown.folder / "weights"
+    shutil.copytree(BUNDLED, swapped)
+    weights = swapped / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x7f")
+    monkeypatch.setattr("tsmemory.backbones.registry.BUNDLED", swapped)
+    steps = grown.run(pipelines=["indexing"])
+    assert {"index_training_windows", "forecast_training_windows"} <= set(steps)
+    assert "count_neighbour_pools" not in steps
+
+
+def test_an_interrupt_from_the_keyboard_does_not_lock_the_domain(grown, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tsmemory.memory.fusion_fit.fit_fusion", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            grown.run({"distillation.training.learning_rate": 0.001})
+    assert not list(grown.folder.rglob("run.lock*"))
+    assert grown.run() == []

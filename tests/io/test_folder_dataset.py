@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -148,3 +149,29 @@ def test_errors_say_what_is_wrong(dataset):
         dataset.load()
     with pytest.raises(DatasetError, match=r"expected a .*Box, got a dict"):
         dataset.save({"number": 3})
+
+
+def test_a_kill_between_the_two_moves_loses_nothing(dataset, tmp_path, monkeypatch):
+    dataset.save(Box(3))
+    whole, moves = os.replace, []
+
+    def killed(*places):
+        moves.append(places)
+        if len(moves) == 2:
+            raise KeyboardInterrupt
+        whole(*places)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            dataset.save(Box(4))
+    assert _names(tmp_path / "boxes") == [".box.old"]
+    assert dataset.exists()
+    assert dataset.load() == Box(3)
+    assert json.loads(dataset.preview()) == {"number": 3}
+    with pytest.raises(DatasetError, match="the disk is full"):
+        dataset.save(Box(5, fails=True))
+    assert dataset.load() == Box(3)
+    dataset.save(Box(6))
+    assert dataset.load() == Box(6)
+    assert _names(tmp_path / "boxes") == ["box"]

@@ -1,6 +1,5 @@
 """The shard cache in the catalog: scratch space for nodes, never an output."""
 
-
 import pytest
 from kedro.io import DataCatalog
 from kedro.io.core import DatasetError

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -70,3 +72,17 @@ def test_it_is_mapped_from_disk(series, windows, tmp_path):
     np.testing.assert_array_equal(loaded.keys, found.keys)
     assert loaded.levels == found.levels
     assert loaded.summary() == found.summary()
+
+
+@pytest.mark.parametrize("change", ["context_length", "horizon", "values", "device"])
+def test_shards_of_other_windows_are_never_reused(change, series, windows, tmp_path):
+    cache, backbone = ShardCache(tmp_path), Counting()
+    forecast_windows(Counting(), windows, series, shard_size=20, cache=cache)
+    if change in ("context_length", "horizon"):
+        windows = replace(windows, **{change: getattr(windows, change) - 1})
+    elif change == "values":
+        series = replace(series, flat=series.flat + 1)
+    else:
+        backbone.device = "cuda"
+    forecast_windows(backbone, windows, series, shard_size=20, cache=cache)
+    assert backbone.calls == -(-len(windows) // 20)

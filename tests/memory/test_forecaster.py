@@ -163,3 +163,35 @@ def test_the_forecaster_keeps_its_own_copy_of_the_adapter(backbone, contexts):
 def test_parts_that_do_not_fit_are_refused(backbone, sizes, fusion, message):
     with pytest.raises(ForecasterError, match=message):
         make_forecaster(fusion, **sizes)
+
+
+@pytest.mark.parametrize("fusion", [IDLE, OPEN])
+@pytest.mark.parametrize("spread", [1.0, 400.0, 1500.0])
+def test_a_high_level_costs_no_precision(fusion, spread):
+    """To single precision of the answer itself, a sixteenth at a level of a million."""
+    forecaster = make_forecaster(fusion)
+    contexts = spread * np.random.default_rng(0).normal(size=(3, L))
+    contexts[1, :9] = np.nan
+    contexts -= np.nanmean(contexts, axis=1, keepdims=True)
+    expected, middle = forecaster.predict_quantiles(contexts, 60)
+    quantiles, median = forecaster.predict_quantiles(contexts + 1e6, 60)
+    tolerance = 1e-3 * spread + np.spacing(np.float32(1e6)) / 2
+    for found, low in ((quantiles, expected), (median, middle)):
+        np.testing.assert_allclose(found.double(), low.double() + 1e6, rtol=0, atol=tolerance)
+
+
+def test_a_high_level_changes_nothing_for_the_others(forecaster, contexts):
+    expected, _ = forecaster.predict_quantiles(contexts)
+    mixed = contexts.astype(np.float64)
+    mixed[6:] += 1e7
+    found, _ = forecaster.predict_quantiles(mixed)
+    torch.testing.assert_close(found[:6], expected[:6], rtol=1e-6, atol=1e-6)
+    gap = found[6:].double() - 1e7 - expected[6:].double()
+    assert gap.abs().max() < 0.51  # half a step of single precision at this level
+
+
+def test_more_than_single_precision_is_taken_from_tensors(forecaster, contexts):
+    far = contexts.astype(np.float64) + 1e8
+    expected, _ = forecaster.predict_quantiles(far)
+    assert torch.equal(forecaster.predict_quantiles(torch.from_numpy(far))[0], expected)
+    assert torch.equal(forecaster.predict_quantiles(list(far))[0], expected)

@@ -143,7 +143,7 @@ def test_time_zones_are_kept(forecaster, freq):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda f: f.rename(columns={"item_id": "id"}), "no column 'item_id'; columns found: id"),
+        (lambda f: f.rename(columns={"item_id": "id"}), "more than one row .* apart in id_column"),
         (lambda f: f.drop(columns=["target", "timestamp"]), "no column 'timestamp', 'target'"),
         (lambda f: f[:0], "the table has no rows"),
         (lambda f: f.assign(item_id=f["item_id"].where(f.index != 4)), "no identifier in row 5"),
@@ -176,6 +176,25 @@ def test_time_zones_are_kept(forecaster, freq):
 def test_frames_that_cannot_be_forecast_are_refused(forecaster, change, message):
     with pytest.raises(ForecasterError, match=message):
         forecaster.predict_df(change(make_frame(HOURS)))
+
+
+def test_a_table_without_identifiers_is_one_series(forecaster):
+    frame = make_frame(HOURS, items=("series",))
+    expected = forecaster.predict_df(frame)
+    alone = frame.drop(columns="item_id")
+    pd.testing.assert_frame_equal(forecaster.predict_df(alone), expected)
+    assert set(expected["item_id"]) == {"series"}
+    assert "item_id" not in alone
+    with pytest.raises(ForecasterError, match="no column 'site'; columns found: timestamp"):
+        forecaster.predict_df(alone, id_column="site")
+
+
+def test_a_high_level_of_a_table_costs_no_precision(forecaster):
+    frame = make_frame(HOURS)
+    expected = forecaster.predict_df(frame)["predictions"].to_numpy(np.float64)
+    higher = frame.assign(target=frame["target"] + 1e6)
+    found = forecaster.predict_df(higher)["predictions"].to_numpy(np.float64) - 1e6
+    np.testing.assert_allclose(found, expected, rtol=0, atol=0.033)
 
 
 def test_other_requests_that_cannot_be_met_are_refused(forecaster):

@@ -6,12 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tsmemory.metrics import (
+    MIN_BLOCKS,
+    block_length,
     moving_block_weights,
     n_blocks,
     one_sided_improvement,
     per_origin,
     ratio_interval,
     skill_interval,
+    typical_step,
 )
 
 
@@ -69,6 +72,63 @@ def test_n_blocks_counts_whole_blocks():
     assert [n_blocks(n, 24) for n in (23, 24, 119, 120)] == [0, 1, 4, 5]
     with pytest.raises(ValueError, match="at least one origin"):
         n_blocks(5, 0)
+
+
+@given(n=st.integers(0, 300), ahead=st.integers(1, 60), least=st.integers(1, 9))
+def test_blocks_are_as_long_as_enough_of_them_fit(n, ahead, least):
+    fitting = [length for length in (ahead, 2 * ahead) if length * least <= n]
+    assert block_length(n, ahead, least) == max(fitting, default=None)
+    assert block_length(n, ahead) == block_length(n, ahead, MIN_BLOCKS)
+
+
+def test_block_lengths_at_the_borders():
+    assert MIN_BLOCKS == 5
+    lengths = [block_length(n, 24) for n in (0, 119, 120, 239, 240, 5000)]
+    assert lengths == [None, None, 24, 24, 48, 48]
+
+
+@pytest.mark.parametrize(
+    ("times", "stride", "step"),
+    [
+        ([0, 6, 12, 18], 6, 6.0),
+        ([0, 6, 12, 2, 8, 14], 6, 14 / 5),  # two series out of phase
+        ([12, 0, 6, 0, 12, 6], 6, 6.0),  # two in phase, in any order
+        ([0, 6, 12, 500, 506], 6, 6.0),  # a hole says nothing
+        ([0, 50], 6, 6.0),
+        ([7], 3, 3.0),
+        ([], 4, 4.0),
+    ],
+)
+def test_typical_step_is_the_mean_gap_within_a_stride(times, stride, step):
+    found = typical_step(np.array(times, dtype=np.int64), stride)
+    assert isinstance(found, float)
+    assert found == pytest.approx(step)
+
+
+@pytest.mark.parametrize("blocks", [5.0, 7.5, 40.0])
+def test_intervals_are_widened_away_from_the_value(blocks):
+    rng = np.random.default_rng(15)
+    a, b, c, d = rng.exponential(size=(4, 40)) + 0.5
+    weights = moving_block_weights(40, 8, 300, rng)
+    factor = math.sqrt(blocks / (blocks - 1))
+
+    ratio, plain = a.sum() / b.sum(), ratio_interval(a, b, weights)
+    expected = [ratio + factor * (end - ratio) for end in plain]
+    assert ratio_interval(a, b, weights, blocks=blocks) == pytest.approx(expected)
+    assert plain[0] < ratio < plain[1]
+
+    skill, *plain_skill = skill_interval(a, b, c, d, weights)
+    expected = [skill + factor * (end - skill) for end in plain_skill]
+    assert skill_interval(a, b, c, d, weights, blocks=blocks) == pytest.approx((skill, *expected))
+    assert plain_skill[0] < skill < plain_skill[1]
+
+
+def test_widening_keeps_undefined_intervals_undefined():
+    none = moving_block_weights(10, 6, 100, np.random.default_rng(5))
+    assert all(map(math.isnan, ratio_interval(np.ones(10), np.ones(10), none, blocks=5.0)))
+    ends = skill_interval(np.ones(10), np.ones(10), np.ones(10), np.ones(10), none, blocks=5.0)
+    assert ends[0] == 0.0
+    assert all(map(math.isnan, ends[1:]))
 
 
 def test_intervals_match_a_loop_over_resamples():

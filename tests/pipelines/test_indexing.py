@@ -1,7 +1,11 @@
+import numpy as np
+import pandas as pd
 import pytest
 
+from builders import series_of
 from tsmemory.pipeline_registry import register_pipelines
 from tsmemory.pipelines.indexing import create_pipeline
+from tsmemory.pipelines.indexing.nodes import count_neighbour_pools
 from tsmemory.pipelines.indexing.params import BackboneParams, IndexingParams
 from tsmemory.pipelines.loading import backbone_options, load_configured_backbone
 
@@ -24,6 +28,8 @@ def test_wiring():
         "params:indexing",
         "params:indexing.same_channel",
         "params:teacher.k",
+        "params:teacher.shift_length",
+        "params:windowing.context_length",
     }
 
 
@@ -65,3 +71,11 @@ def test_impossible_searches_are_refused_before_anything_is_embedded() -> None:
     names = [node.name for node in register_pipelines()["__default__"].nodes]
     long_steps = [name for name in names if name.startswith(("forecast_", "index_"))]
     assert names.index("count_neighbour_pools") < min(names.index(name) for name in long_steps)
+
+
+def test_more_points_than_a_context_has_are_refused() -> None:
+    index = pd.DataFrame({"split": ["datastore"] * 3, "row": [0, 0, 0]})
+    series = series_of([np.zeros(9)])
+    assert count_neighbour_pools(index, series, True, 3, 16, 16) == {"x": 3}
+    with pytest.raises(ValueError, match=r"teacher\.shift_length = 17 .*context_length = 16"):
+        count_neighbour_pools(index, series, True, 3, 17, 16)

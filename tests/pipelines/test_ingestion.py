@@ -108,6 +108,15 @@ def test_long_file(tmp_path, long, name, ingest):
     np.testing.assert_allclose(found["panel"]["sales"], long["sales"])
 
 
+def test_a_series_shorter_than_fixed_borders_is_skipped(tmp_path, long, ingest):
+    path = write(long, tmp_path / "shops.csv")
+    found = ingest(path, item_id_column="shop", borders=(100, 130, 160))
+    assert found["borders"]["item_id"].tolist() == ["one"]
+    assert found["scaler"]["item_id"].tolist() == ["one"]
+    assert found["skipped_series"]["item_id"].tolist() == ["two", "three"]
+    assert "it has 150 steps" in found["skipped_series"]["reason"].iloc[0]
+
+
 def test_csv_and_parquet_give_the_same(tmp_path, wide, ingest):
     csv = ingest(write(wide, tmp_path / "load.csv"))
     parquet = ingest(write(wide, tmp_path / "load.parquet"))
@@ -176,7 +185,12 @@ def rename(table):
         (scatter, {"freq": "7h"}, ["beside the grid", "series 'load' at 2020-01-01"]),
         (shorten, {}, ["no series can be used", "21 steps", "need 48", "context_length"]),
         (flatten, {}, ["no series can be used", "constant in its training part (1)"]),
-        (shorten, {"borders": (10, 20, 40)}, ["end at step 40", "'load' (30 steps)"]),
+        (shorten, {"borders": (50, 60, 80)}, ["end at step 80", "'load' (30 steps)"]),
+        (
+            lambda table: table,
+            {"borders": (47, 60, 80)},
+            ["ingestion.borders: training ends at step 47", "windowing.horizons need 48 steps"],
+        ),
         (lambda table: table.head(0), {}, ["no rows"]),
         (lambda table: table[["timestamp", "day"]], {}, ["no numeric column"]),
     ],

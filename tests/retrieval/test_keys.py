@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -89,3 +91,13 @@ def test_a_killed_run_resumes_and_changed_data_are_embedded_again(tmp_path):
     moved = series_of([series.row_values(0) + np.linspace(0, 1, 60, dtype=np.float32)])
     assert not np.allclose(run(changed, moved), expected)
     assert changed.calls == 5
+
+
+def test_a_shorter_context_is_embedded_again(tmp_path):
+    series = series_of(seasonal_rows(np.random.default_rng(0), [60]))
+    windows, cache = windows_over(series, 24, 4), ShardCache(tmp_path)
+    options = {"kind": "embedding", "shard_size": 8, "cache": cache}
+    embed_windows(Counting(), windows, series, **options)
+    again = Counting()
+    embed_windows(again, replace(windows, context_length=20), series, **options)
+    assert again.calls == 5

@@ -1,12 +1,11 @@
 """The manifest accounts for a run, whether it succeeds or fails."""
 
-import json
 import subprocess
 
 import pytest
 
 from tsmemory.fingerprint import digest, sha256_of_path
-from tsmemory.runs.environment import git_state, package_digest
+from tsmemory.runs.environment import git_state
 
 TEACHER = {"k": 3, "seed": 0}
 
@@ -104,8 +103,3 @@ def test_git_state(tmp_path):
     state = git_state(tmp_path)
     assert state is not None
     assert state["dirty"] is True
-
-
-def test_package_digest_is_short_and_stable():
-    assert package_digest() == package_digest()
-    assert len(json.dumps(package_digest())) == 18

@@ -1,9 +1,13 @@
 """What a fingerprint depends on, and what it does not."""
 
+from pathlib import Path
+from typing import Annotated
+
 import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
+from pydantic import BaseModel, Field
 
 from tsmemory.fingerprint import digest
 from tsmemory.io import AtomicJSONDataset, ShardCacheDataset
@@ -141,3 +145,50 @@ def test_transcoded_names_are_one_dataset(catalog, tmp_path):
     plan = plan_run(pipeline, {}, catalog, None)
     assert plan.origins["out@one"] == plan.origins["out@two"]
     assert plan.origins["end"].recipe.parameters["options.a"] == 1
+
+
+class Model(BaseModel):
+    """Names a file whose content counts, and has fields that cannot change results."""
+
+    weights: str
+    size: Annotated[int, Field(json_schema_extra={"affects_results": False})] = 1
+    place: Annotated[str, Field(json_schema_extra={"affects_results": "file_name"})] = "a/b"
+
+    def content_fingerprint(self) -> str | None:
+        path = Path(self.weights)
+        return path.read_text() if path.exists() else None
+
+
+def apply(raw, options: Model):
+    return raw
+
+
+@pytest.fixture
+def model(catalog, tmp_path) -> dict[str, object]:
+    (tmp_path / "weights").write_text("one")
+    catalog["params:options"] = {"weights": str(tmp_path / "weights")}
+    return catalog["params:options"].load()
+
+
+APPLY = Pipeline([Node(apply, ["raw", "params:options"], "out", name="apply")])
+
+
+def test_what_a_parameter_names_counts_by_content(catalog, model, tmp_path):
+    before = _origin(catalog, APPLY)
+    assert before.recipe.sources["params:options"] == "one"
+    (tmp_path / "weights").write_text("two")
+    after = _origin(catalog, APPLY)
+    assert after.fingerprint != before.fingerprint
+    assert before.recipe.differences(after.recipe) == ["the content of params:options changed"]
+    (tmp_path / "weights").unlink()
+    assert _origin(catalog, APPLY).fingerprint is None
+
+
+def test_fields_without_effect_do_not_count(catalog, model):
+    before = _origin(catalog, APPLY)
+    catalog["params:options"] = {**model, "size": 2, "place": "c/b"}
+    assert _origin(catalog, APPLY) == before
+    assert "options.size" not in before.recipe.parameters
+    catalog["params:options"] = {**model, "place": "c/d"}
+    after = _origin(catalog, APPLY)
+    assert before.recipe.differences(after.recipe) == ["options.place: b -> d"]

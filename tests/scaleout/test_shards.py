@@ -155,3 +155,12 @@ def test_a_killed_process_resumes_without_repeating_whole_shards(tmp_path: Path)
     subprocess.run([*command, "go"], check=True)
     assert calls.read_text().split() == ["0", "1", "2", "3", "3", "4", "5"]
     assert (tmp_path / "total.txt").read_text() == str(1000 * sum(i**2 for i in range(6)))
+
+
+def test_shards_of_other_code_are_not_used(tmp_path, monkeypatch):
+    shards = ShardCache(tmp_path / "shards")
+    list(map_shards(Counted(), range(2), cache=shards.open("one"), description="work"))
+    monkeypatch.setattr("tsmemory.scaleout.shards.code_digest", lambda: "edited")
+    work = Counted()
+    list(map_shards(work, range(2), cache=shards.open("one"), description="work"))
+    assert work.calls == [0, 1]

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from tsmemory.series.errors import IngestionError
-from tsmemory.series.layout import stem, to_long
+from tsmemory.series.layout import to_long
 
 WIDE = pd.DataFrame(
     {
@@ -176,9 +176,28 @@ def test_zone_is_reported():
     assert report.notes == ("column 'Time': times in zone +00:00 converted to UTC",)
 
 
-@pytest.mark.parametrize(
-    ("path", "name"),
-    [("a/b.csv", "b"), ("b.csv.gz", "b"), ("b.v2.parquet", "b.v2"), ("B.CSV", "B")],
-)
-def test_stem(path, name):
-    assert stem(path) == name
+def test_a_channel_is_not_called_as_all_channels_together_are():
+    table = WIDE.assign(all=1.0)
+    with pytest.raises(IngestionError, match=r"a column is called 'all'.*rename it"):
+        to_long(table, path="a.csv")
+    with pytest.raises(IngestionError, match="a column is called 'all'"):
+        to_long(table, path="a.csv", target_columns=["all"])
+    others = list(to_long(WIDE, path="a.csv")[0].columns[2:])
+    assert list(to_long(table, path="a.csv", target_columns=others)[0].columns[2:]) == others
+
+
+def test_a_column_of_numbers_is_not_lost_to_a_bad_cell(tmp_path):
+    cells = [f"{value}.5" for value in range(40)]
+    table = pd.DataFrame(
+        {
+            "timestamp": pd.date_range("2024", periods=40, freq="h"),
+            "load": [*cells[:-1], "n/a?"],
+            "note": [*cells[:10], *["fine"] * 30],
+            "temp": np.arange(40.0),
+        }
+    )
+    with pytest.raises(IngestionError, match=r"'load' holds what is no number.*n/a\?"):
+        to_long(table, path=tmp_path / "x.csv")
+    _, report = to_long(table.drop(columns="load"), path=tmp_path / "x.csv")
+    assert report.channels == ("temp",)
+    assert report.ignored["note"].startswith("text")

@@ -46,6 +46,22 @@ def test_short_series_is_skipped_and_the_others_go_on(panel, caplog):
     assert "'short' 'x': too short" in caplog.text
 
 
+def test_series_that_fixed_borders_leave_out_are_skipped(panel, caplog):
+    borders = split_borders(panel, borders=(60, 70, 90))
+    scaler, skipped = fit_scaler(panel, borders, min_length=40)
+    assert set(scaler["item_id"]) == {"long"}
+    assert skipped[["item_id", "channel"]].to_numpy().tolist() == [
+        ["other", "x"],
+        ["other", "y"],
+        ["short", "x"],
+        ["short", "y"],
+    ]
+    assert skipped["reason"].iloc[0] == (
+        "too short: it has 80 steps, ingestion.borders end at step 90"
+    )
+    assert "'other' 'y': too short: it has 80 steps" in caplog.text
+
+
 def test_constant_and_unobserved_channels_are_skipped(panel):
     train = (panel["item_id"] == "long") & (panel.groupby("item_id").cumcount() < 70)
     panel.loc[train, "x"] = 0.1

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import series_of
-from tsmemory.series.windows import SPLITS, Windows, index_windows
+from tsmemory.series.windows import SPLITS, Windows, count_windows, index_windows
 
 L = 6
 
@@ -50,8 +52,24 @@ def test_against_every_window_there_is(train, validation, test, stride, horizons
         possible = [
             s for s in range(ends[2]) if s + L >= begin[split] and s + L + known <= limit[split]
         ]
-        assert starts(table, split) == possible[::stride]
+        found = starts(table, split)
+        if split in ("datastore", "train"):  # one in each stretch, wherever it wandered to
+            assert set(found) <= set(possible)
+            stretches = [(start - possible[0]) // stride for start in found]
+            assert stretches == list(range(len(possible[::stride])))
+        else:
+            assert found == possible[::stride]
         assert set(table.loc[table["split"] == split, "limit"]) <= {limit[split]}
+
+
+@pytest.mark.parametrize(("stride", "season"), [(7, 7), (7, 168), (24, 24), (2, 4)])
+def test_training_windows_meet_every_phase_of_a_season(stride, season):
+    end = L + 8 + 12 * stride * season
+    series = series_of([np.zeros(end)])
+    table = index(series, borders_of((end, end, end)), stride=stride)
+    phases = {start % season for start in starts(table, "train")}
+    assert phases == set(range(season))
+    assert starts(table, "train") == starts(table, "datastore")
 
 
 def test_a_context_reaches_back_and_a_target_never_crosses():
@@ -133,3 +151,50 @@ def test_take_and_batches_keep_the_order(windows):
 def test_targets_of_a_shorter_horizon(windows):
     series = series_of([np.arange(20.0), np.arange(30.0)])
     np.testing.assert_array_equal(windows.targets(series, 2), windows.targets(series)[:, :2])
+
+
+def test_windows_left_out_and_rows_without_any_are_counted():
+    scarce = np.full(40, np.nan)
+    scarce[[2, 11]] = 1.0, 2.0
+    gap = np.zeros(40)
+    gap[33] = np.nan
+    series = series_of([gap, scarce], channels=["x", "y"])
+    borders = borders_of((20, 30, 40), (20, 30, 40))
+    table = index(series, borders, stride=2)
+    counts = count_windows(
+        table,
+        series,
+        borders,
+        context_length=L,
+        horizons=(2, 5),
+        strides=dict.fromkeys(SPLITS, 2),
+    )
+    every = index(series_of([np.zeros(40)] * 2), borders, stride=2)["split"].value_counts()
+    for split in SPLITS:
+        kept = (table["split"] == split).sum()
+        assert counts["splits"][split] == {"kept": kept, "left_out": every[split] - kept}
+    assert counts["splits"]["train"] == {"kept": 5, "left_out": 5}
+    assert counts["splits"]["test"]["left_out"] > 5
+    assert counts["rows_without_training_windows"] == [
+        {
+            "item_id": "s1",
+            "channel": "y",
+            "reason": "too many missing values in every training window: 2 of 20 training steps "
+            "are observed",
+        }
+    ]
+
+
+@pytest.mark.parametrize("change", ["row", "start", "context_length", "horizon", "flat", "offset"])
+def test_the_fingerprint_covers_all_that_contexts_and_targets_depend_on(change):
+    series = series_of([np.arange(20.0), np.arange(10.0)])
+    windows = Windows.from_table(
+        index(series, borders_of((20, 20, 20), (10, 10, 10))), "train", L, 5
+    )
+    before = windows.fingerprint(series)
+    assert windows.fingerprint(replace(series)) == before
+    if hasattr(windows, change):
+        windows = replace(windows, **{change: getattr(windows, change) + 1})
+    else:
+        series = replace(series, **{change: getattr(series, change) + 1})
+    assert windows.fingerprint(series) != before

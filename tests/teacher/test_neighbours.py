@@ -53,6 +53,13 @@ def test_summary_counts():
     assert summary["mean_effective_neighbours"] == pytest.approx(1.5)
 
 
+def test_a_query_without_neighbours_has_no_effective_ones():
+    position = np.array([[1, 2], [-1, -1]], np.int32)
+    weight = np.array([[0.5, 0.5], [0, 0]], np.float32)
+    summary = Neighbours(position, weight, k_min=2).summary()
+    assert summary["mean_effective_neighbours"] == pytest.approx(1.0)
+
+
 def test_neighbours_are_those_of_the_datastore(series, windows, build_store):
     store = build_store(series, windows)
     keys = window_keys(windows.contexts(series))
@@ -126,6 +133,7 @@ def test_a_killed_search_resumes_to_the_same_answer(
         "embeddings",
         "stored",
         "scale",
+        "horizon",
     ],
 )
 def test_shards_of_other_settings_are_never_reused(change, series, windows, build_store, tmp_path):
@@ -145,6 +153,8 @@ def test_shards_of_other_settings_are_never_reused(change, series, windows, buil
     elif change == "calendar":
         series = replace(series, calendar=series.calendar + np.array([0, 7]))
         store = build_store(series, windows)
+    elif change == "horizon":
+        windows = replace(windows, horizon=windows.horizon - 1)
     elif change == "stored":
         store = replace(store, calendar=store.calendar + 1)
     elif change == "scale":
@@ -155,6 +165,17 @@ def test_shards_of_other_settings_are_never_reused(change, series, windows, buil
     assert not before & {p.name for p in tmp_path.iterdir()}
     fresh = find_neighbours(store, embeddings, windows, series, **chosen)
     np.testing.assert_array_equal(resumed.position, fresh.position)
+
+
+def test_queries_of_another_channel_are_searched_again(series, windows, build_store, tmp_path):
+    series = replace(series, channel=np.array(["a", "b"], dtype=object))
+    store, cache = build_store(series, windows), ShardCache(tmp_path)
+    embeddings = np.zeros((len(windows), 1), np.float32)
+    find_neighbours(store, embeddings, windows, series, **SETTINGS, cache=cache)
+    other = replace(series, channel=series.channel[::-1].copy())
+    found = find_neighbours(store, embeddings, windows, other, **SETTINGS, cache=cache)
+    fresh = find_neighbours(store, embeddings, windows, other, **SETTINGS)
+    np.testing.assert_array_equal(found.position, fresh.position)
 
 
 def test_no_query_is_no_neighbour(series, windows, build_store):

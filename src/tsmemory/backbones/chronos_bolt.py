@@ -49,6 +49,11 @@ class ChronosBolt:
         self.native_horizon = int(settings.prediction_length)
         self._median = self.quantile_levels.index(0.5)
 
+    @property
+    def device(self) -> str:
+        """Torch device that it runs on."""
+        return str(self._model.device)
+
     @classmethod
     def from_pretrained(
         cls,

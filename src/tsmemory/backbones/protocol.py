@@ -5,6 +5,8 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from tsmemory.errors import UserError
+
 Float = NDArray[np.float32]
 
 
@@ -53,5 +55,5 @@ class Backbone(Protocol):
         ...
 
 
-class BackboneError(ValueError):
+class BackboneError(UserError):
     """A backbone that cannot be found, read or used as asked."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tsmemory.backbones.protocol import Backbone, BackboneError
+from tsmemory.backbones.weights import find_local_weights, weights_fingerprint
 
 BUNDLED = Path(__file__).parent / "bundled"
 
@@ -52,6 +53,25 @@ def load_backbone(name: str | Path, *, kind: str | None = None, **options: Any) 
         raise BackboneError(f"unknown backbone kind {kind!r}; known: {', '.join(backbone_kinds())}")
     source = BUNDLED if str(name) == "bundled" else name
     return _LOADERS[kind](source=source, **options)
+
+
+def backbone_fingerprint(name: str, revision: str | None = None) -> str | None:
+    """Tell which weights a name stands for, without loading them and without a network.
+
+    Args:
+        name: As for :func:`load_backbone`.
+        revision: Branch, tag or commit on the hub.
+
+    Returns:
+        Digest of the weights; the name of a backbone that has none; ``None`` where the weights are
+        not on this machine, or the kind is not one of this package's.
+    """
+    if name == "seasonal_naive":
+        return name
+    if name in _LOADERS:
+        return None
+    folder = find_local_weights(BUNDLED if name == "bundled" else name, revision)
+    return None if folder is None else weights_fingerprint(folder)
 
 
 def _load_chronos_bolt(source: str | Path, **options: Any) -> Backbone:

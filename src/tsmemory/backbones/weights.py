@@ -5,7 +5,7 @@ import socket
 from pathlib import Path
 
 from tsmemory.backbones.protocol import BackboneError
-from tsmemory.fingerprint import digest, sha256_of_file
+from tsmemory.fingerprint import digest, known_sha256
 
 _FILES = ("config.json", "model.safetensors")
 _CONNECT_SECONDS = 3.0
@@ -34,16 +34,32 @@ def find_weights(
     if folder.is_dir():
         return _checked(folder, what)
     text = str(source)
-    if text.count("/") != 1 or text.startswith((".", "/")):
+    if not _is_hub_id(text):
         raise BackboneError(
             f"{what} {text!r} is neither a known name, a local folder nor a hub id (owner/name)"
         )
     return _checked(_from_hub(text, revision, what), what)
 
 
+def find_local_weights(source: str | Path, revision: str | None = None) -> Path | None:
+    """Return what :func:`find_weights` would, as far as it is on this machine already.
+
+    Args:
+        source: Local folder or hub id (``owner/name``).
+        revision: Branch, tag or commit on the hub.
+
+    Returns:
+        Path of the folder; ``None`` where it, or a file in it, is missing. Never uses the network.
+    """
+    folder = Path(source)
+    if folder.is_dir():
+        return None if _missing(folder) else folder
+    return _cached(str(source), revision) if _is_hub_id(str(source)) else None
+
+
 def weights_fingerprint(folder: Path) -> str:
     """Digest of the configuration and the weights in a folder."""
-    return digest({name: sha256_of_file(folder / name) for name in _FILES})
+    return digest({name: known_sha256(folder / name) for name in _FILES})
 
 
 def _missing(folder: Path) -> list[str]:
@@ -56,21 +72,34 @@ def _checked(folder: Path, what: str) -> Path:
     return folder
 
 
-def _from_hub(hub_id: str, revision: str | None, what: str) -> Path:
+def _is_hub_id(text: str) -> bool:
+    return text.count("/") == 1 and not text.startswith((".", "/"))
+
+
+def _cached(hub_id: str, revision: str | None) -> Path | None:
+    """The whole snapshot in the hub's cache, if there is one."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     patterns = list(_FILES)
     try:
-        cached = Path(
+        folder = Path(
             snapshot_download(
                 hub_id, revision=revision, allow_patterns=patterns, local_files_only=True
             )
         )
-        if not _missing(cached):  # an interrupted download leaves a snapshot without its weights
-            return cached
     except LocalEntryNotFoundError:
-        pass
+        return None
+    # An interrupted download leaves a snapshot without its weights.
+    return None if _missing(folder) else folder
+
+
+def _from_hub(hub_id: str, revision: str | None, what: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    if (cached := _cached(hub_id, revision)) is not None:
+        return cached
     if not _hub_is_reachable():
         raise BackboneError(
             f"{what} {hub_id!r} is not in the local cache and the hub cannot be reached. "
@@ -78,7 +107,7 @@ def _from_hub(hub_id: str, revision: str | None, what: str) -> Path:
             f"--local-dir my_{what}`, copy the folder here and give its path as the {what}."
         )
     try:
-        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=patterns))
+        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=list(_FILES)))
     except (HfHubHTTPError, OSError) as error:
         raise BackboneError(f"{what} {hub_id!r} could not be downloaded: {error}") from error
 

@@ -15,6 +15,8 @@ def collect_fans(
 ) -> pd.DataFrame:
     """Forecast fans of three windows, chosen by the fused forecast's scaled pinball loss.
 
+    The loss is taken at the longest horizon that any window reaches.
+
     Args:
         split: The test windows.
         scores: Their scores.
@@ -25,12 +27,11 @@ def collect_fans(
         Table ``kind, label, step, method, level, value`` in raw units; ``step`` is negative in the
         context, and method ``truth`` has no level.
     """
-    last = len(scores.horizons) - 1
-    counted = scores.methods["tsmemory"].count[:, last] > 0
-    loss = scores.methods["tsmemory"].pinball[:, last] / np.maximum(
-        scores.methods["tsmemory"].count[:, last], 1
-    )
-    ranked = np.flatnonzero(counted)[np.argsort(loss[counted], kind="stable")]
+    fused = scores.methods["tsmemory"]
+    last = np.flatnonzero(fused.count.any(axis=0))[-1]  # a short test split may lack the longest
+    counted = np.flatnonzero(fused.count[:, last])
+    loss = fused.pinball[counted, last] / fused.count[counted, last]
+    ranked = counted[np.argsort(loss, kind="stable")]
     chosen = {"best": ranked[0], "median": ranked[len(ranked) // 2], "worst": ranked[-1]}
     frames = [
         _fan(kind, split.take(np.array([window])), methods, timestamps)

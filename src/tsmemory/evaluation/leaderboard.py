@@ -188,6 +188,8 @@ def build_calibration(scores: MethodScores) -> pd.DataFrame:
 def _diebold_mariano(
     loss: NDArray[np.float64], reference: NDArray[np.float64], origins: _Origins
 ) -> dict[str, float]:
-    """Diebold-Mariano on the mean loss of each origin."""
+    """Diebold-Mariano on the mean loss of each origin, NaN where no window reaches the horizon."""
+    if not len(loss):
+        return {"dm_statistic": math.nan, "dm_p": math.nan}
     result = diebold_mariano(loss, reference, lag=origins.ahead - 1)
     return {"dm_statistic": result.statistic, "dm_p": result.p_value}

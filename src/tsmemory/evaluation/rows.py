@@ -102,9 +102,9 @@ def collect_metrics(
     overall = skill[skill["channel"] == "all"].drop(columns="channel")
     return {
         "scored": scores.summary(),
-        "metrics": _without_nan(table),
-        "metrics_by_channel": _without_nan(_by_channel(scores, series)),
-        "skill_vs_frozen": _without_nan(overall.to_dict("records")),
+        "metrics": _finite(table),
+        "metrics_by_channel": _finite(_by_channel(scores, series)),
+        "skill_vs_frozen": _finite(overall.to_dict("records")),
         "guard": {seed: _guard_shares(value) for seed, value in fusion.items()},
         "teacher": dict(teacher_diagnosis),
     }
@@ -135,10 +135,10 @@ def _guard_shares(fusion: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def _without_nan(value: Any) -> Any:
-    """Replace NaN by ``None``, which JSON knows."""
+def _finite(value: Any) -> Any:
+    """Replace NaN and infinity by ``None``, which JSON knows."""
     if isinstance(value, dict):
-        return {name: _without_nan(item) for name, item in value.items()}
+        return {name: _finite(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and np.isnan(value) else value
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value

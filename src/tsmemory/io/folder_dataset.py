@@ -66,7 +66,7 @@ class FolderDataset(AbstractVersionedDataset[Any, Any]):
         Raises:
             DatasetError: The folder does not exist.
         """
-        folder = Path(self._get_load_path())
+        folder = _whole(Path(self._get_load_path()))
         if not folder.is_dir():
             raise DatasetError(f"{folder} does not exist; run the pipeline that makes it first")
         return self._class().from_pretrained(folder)
@@ -93,7 +93,8 @@ class FolderDataset(AbstractVersionedDataset[Any, Any]):
 
     def preview(self) -> JSONPreview:
         """The summary as JSON text, for Kedro-Viz; the object itself is not read."""
-        return JSONPreview((Path(self._get_load_path()) / SUMMARY).read_text(encoding="utf-8"))
+        folder = _whole(Path(self._get_load_path()))
+        return JSONPreview((folder / SUMMARY).read_text(encoding="utf-8"))
 
     def _class(self) -> Any:
         """Import the class, which may pull in heavy libraries."""
@@ -104,17 +105,30 @@ class FolderDataset(AbstractVersionedDataset[Any, Any]):
             raise DatasetError(f"kind: cannot import {self._kind!r} ({error})") from error
 
     def _exists(self) -> bool:
-        return Path(self._get_load_path()).is_dir()
+        return _whole(Path(self._get_load_path())).is_dir()
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": self._filepath, "kind": self._kind, "version": self._version}
 
 
 def _move_into_place(partial: Path, target: Path) -> None:
-    """Put a finished folder at its place; what was there goes only after that."""
-    old = target.with_name(f".{target.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
+    """Put a finished folder at its place; what was there goes only after that.
+
+    A folder cannot take another's place in one step. A kill between the two steps leaves the old
+    folder aside, where :func:`_whole` finds it until the next save has put a new one in its place.
+    """
+    old = _aside(target)
     if target.exists():
+        shutil.rmtree(old, ignore_errors=True)
         os.replace(target, old)
     os.replace(partial, target)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _aside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.old")
+
+
+def _whole(target: Path) -> Path:
+    """The folder to read: the one at its place, or what a killed save has set aside."""
+    return _aside(target) if not target.exists() and _aside(target).is_dir() else target

@@ -15,9 +15,14 @@ from tsmemory.series.series_set import Float
 logger = logging.getLogger(__name__)
 
 Contexts = torch.Tensor | NDArray[Any] | Sequence[torch.Tensor | NDArray[Any]]
+Real = NDArray[np.float32] | NDArray[np.float64]
+
+_FAR = 100  # levels of more spreads than this are taken off; below, rounding costs 0.1 % of one
+_ROUNDING = 1e-12  # a spread below this share of the level is no signal
+_LARGEST = float(np.finfo(np.float32).max)
 
 
-def stack_contexts(contexts: Contexts, length: int) -> Float:
+def stack_contexts(contexts: Contexts, length: int) -> Real:
     """Put series of any length into one array, as a backbone reads them.
 
     Args:
@@ -26,7 +31,8 @@ def stack_contexts(contexts: Contexts, length: int) -> Float:
         length: L, steps to keep.
 
     Returns:
-        The last L steps of each series, NaN before the first. Shape ``(B, L)``.
+        The last L steps of each series, NaN before the first; float64 unless the series are of
+        single precision or less. Shape ``(B, L)``.
 
     Raises:
         ForecasterError: No series at all, or something that is not a series.
@@ -35,11 +41,11 @@ def stack_contexts(contexts: Contexts, length: int) -> Float:
         array = _as_array(contexts)
         if array.ndim not in (1, 2):
             raise ForecasterError(f"contexts must be (T,) or (B, T), got shape {array.shape}")
-        recent = np.atleast_2d(array)[:, -length:]
-        missing = length - recent.shape[1]
-        stacked = (
-            np.pad(recent, ((0, 0), (missing, 0)), constant_values=np.nan) if missing else recent
-        )
+        stacked: Real = array[None] if array.ndim == 1 else array
+        stacked = stacked[:, -length:]
+        if missing := length - stacked.shape[1]:
+            before = np.full((len(stacked), missing), np.nan, dtype=stacked.dtype)
+            stacked = np.concatenate([before, stacked], axis=1)
     else:
         stacked = _stack_rows([_as_array(series) for series in contexts], length)
     if len(stacked) == 0:
@@ -47,9 +53,10 @@ def stack_contexts(contexts: Contexts, length: int) -> Float:
     return stacked
 
 
-def _stack_rows(rows: list[Float], length: int) -> Float:
+def _stack_rows(rows: list[Real], length: int) -> Real:
     """The last steps of series of different lengths, one below the other."""
-    stacked = np.full((len(rows), length), np.nan, dtype=np.float32)
+    precision = np.result_type(np.float32, *rows)
+    stacked: Real = np.full((len(rows), length), np.nan, dtype=precision)
     for position, (target, row) in enumerate(zip(stacked, rows, strict=True)):
         if row.ndim != 1:
             raise ForecasterError(
@@ -59,7 +66,7 @@ def _stack_rows(rows: list[Float], length: int) -> Float:
     return stacked
 
 
-def check_contexts(contexts: Float, label: Callable[[int], str]) -> None:
+def check_contexts(contexts: Real, label: Callable[[int], str]) -> None:
     """Refuse contexts that cannot be forecast, and flag in the log those that are not whole.
 
     Args:
@@ -94,9 +101,54 @@ def check_contexts(contexts: Float, label: Callable[[int], str]) -> None:
         )
 
 
-def _as_array(series: torch.Tensor | NDArray[Any]) -> Float:
-    """A series as float32 on the CPU."""
+def representable(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values beyond single precision as infinite, so that they are refused as such."""
+    return np.where(np.abs(values) > _LARGEST, np.inf, values)
+
+
+def take_level_off(contexts: Real) -> tuple[Float, NDArray[np.float64]]:
+    """Bring contexts far from zero near it, for single precision keeps few digits of them.
+
+    A context at a level of 1e6 with a spread of 1 would lose a sixteenth of its spread to rounding,
+    and models that form its mean and variance in single precision much more. Their forecasts move
+    with the context, so that the level can be added to them afterwards. Other contexts stay as they
+    are, to the bit.
+
+    Args:
+        contexts: NaN where missing, at least one value in each row. Shape ``(B, L)``.
+
+    Returns:
+        The contexts in single precision, shape ``(B, L)``; and the level taken off each of them, 0
+        where it is at most a hundred standard deviations. Shape ``(B,)``.
+    """
+    mean = np.nanmean(contexts, axis=1, dtype=np.float64)
+    spread = np.nanstd(contexts, axis=1, dtype=np.float64)
+    size = np.abs(mean)
+    far = (size > _FAR * spread) & (spread > _ROUNDING * size)
+    level = np.where(far, mean, 0.0)
+    if not far.any():
+        return contexts.astype(np.float32, copy=False), level
+    near = contexts.astype(np.float32)
+    near[far] = contexts[far] - level[far, None]
+    return near, level
+
+
+def put_level_back(forecasts: Float, level: NDArray[np.float64]) -> Float:
+    """Add the levels that were taken off the contexts. Shapes ``(B, ...)`` and ``(B,)``."""
+    if not level.any():
+        return forecasts
+    moved = forecasts + level.reshape(-1, *[1] * (forecasts.ndim - 1))
+    return np.asarray(moved, dtype=np.float32)
+
+
+def _as_array(series: torch.Tensor | NDArray[Any]) -> Real:
+    """A series on the CPU, in single precision if it has no more."""
     if isinstance(series, torch.Tensor):
-        return np.asarray(series.detach().to("cpu", torch.float32).numpy())
-    with np.errstate(over="ignore"):  # what overflows becomes infinite, and is refused as such
-        return np.asarray(series).astype(np.float32)
+        single = series.is_floating_point() and series.dtype != torch.float64
+        kind = torch.float32 if single else torch.float64
+        array = series.detach().to("cpu", kind).numpy()
+    else:
+        array = np.asarray(series)
+    if array.dtype in (np.float16, np.float32):
+        return np.asarray(array, dtype=np.float32)
+    return representable(array.astype(np.float64))

@@ -13,7 +13,14 @@ import torch
 from tsmemory.backbones import Backbone
 from tsmemory.memory.adapter import MemoryAdapter
 from tsmemory.memory.artefact import read_artefact, write_artefact
-from tsmemory.memory.contexts import Contexts, check_contexts, stack_contexts
+from tsmemory.memory.contexts import (
+    Contexts,
+    Real,
+    check_contexts,
+    put_level_back,
+    stack_contexts,
+    take_level_off,
+)
 from tsmemory.memory.errors import ForecasterError
 from tsmemory.memory.frames import read_frame
 from tsmemory.memory.fusion import Fusion
@@ -126,7 +133,8 @@ class MemoryForecaster:
 
         Args:
             df: The table, rows in any order; other columns are ignored.
-            id_column: Column of identifiers.
+            id_column: Column of identifiers. A table without the default one is a single series,
+                which the answer calls ``series``.
             timestamp_column: Column of timestamps, with or without a zone.
             target: Column to forecast, or several, each forecast on its own.
             prediction_length: H, steps to forecast; the adapter's longest horizon if not given.
@@ -235,7 +243,7 @@ class MemoryForecaster:
 
     def _forecast(
         self,
-        contexts: Float,
+        contexts: Real,
         horizon: int,
         levels: tuple[float, ...],
         batch_size: int,
@@ -250,9 +258,11 @@ class MemoryForecaster:
         median = np.empty((len(contexts), horizon), dtype=np.float32)
         for first in range(0, len(contexts), batch_size):
             part = slice(first, first + batch_size)
-            fused = self._fused(contexts[part], horizon)
-            quantiles[part] = at_levels(fused, native, levels).transpose(0, 2, 1)
-            median[part] = fused[:, middle]
+            near, level = take_level_off(contexts[part])
+            fused = self._fused(near, horizon)
+            chosen = at_levels(fused, native, levels).transpose(0, 2, 1)
+            quantiles[part] = put_level_back(chosen, level)
+            median[part] = put_level_back(fused[:, middle], level)
         return quantiles, median
 
     @torch.inference_mode()

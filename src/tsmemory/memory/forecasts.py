@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tsmemory.backbones import Backbone
-from tsmemory.fingerprint import digest, digest_arrays
+from tsmemory.fingerprint import digest
 from tsmemory.scaleout.shards import OpenShardCache, ShardCache, map_shards
 from tsmemory.series.series_set import Float, SeriesSet
 from tsmemory.series.windows import Windows
@@ -95,17 +95,13 @@ def forecast_windows(
 
     opened = None
     if cache:
-        arrays: dict[str, np.ndarray] = {
-            "flat": series.flat,
-            "row": windows.row,
-            "start": windows.start,
-        }
         settings = {
             "backbone": backbone.fingerprint,
-            "horizon": windows.horizon,
+            "device": getattr(backbone, "device", None),
+            "windows": windows.fingerprint(series),
             "shard_size": shard_size,
         }
-        opened = cache.open(digest({"settings": settings, "arrays": digest_arrays(arrays)}))
+        opened = cache.open(digest(settings))
     keys, quantiles = None, None
     shards = map_shards(forecast_shard, firsts, cache=opened, description=description)
     for first, shard in zip(firsts, shards, strict=True):

@@ -14,11 +14,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.tseries.frequencies import to_offset
 
+from tsmemory.memory.contexts import Real, representable
 from tsmemory.memory.errors import ForecasterError
 from tsmemory.series.errors import IngestionError, columns_found
 from tsmemory.series.grid import DAY, Grid, check_frequency, infer_frequency
 from tsmemory.series.series_set import Float, Int
 
+ID_COLUMN = "item_id"
+
+_ONLY = "series"  # identifier of the series in a table without identifiers
 _SHORTEST_MONTH = 28 * DAY
 _OWN_STEP = 0.5  # a series must step by the frequency at least so often
 
@@ -59,7 +63,7 @@ class FrameSeries:
         timestamp_column: Name of the timestamp column.
     """
 
-    contexts: Float
+    contexts: Real
     item_id: NDArray[Any]
     targets: tuple[str, ...]
     freq: str
@@ -120,7 +124,8 @@ def read_frame(
 
     Args:
         df: The table, rows in any order; other columns are ignored.
-        id_column: Column of identifiers.
+        id_column: Column of identifiers. A table without the default one, ``item_id``, is a
+            single series called ``series``.
         timestamp_column: Column of timestamps, with or without a zone.
         targets: Columns of numbers, NaN where missing.
         context_length: L, steps kept of each series.
@@ -136,6 +141,8 @@ def read_frame(
     """
     if not targets:
         raise ForecasterError("target names no column")
+    if id_column == ID_COLUMN and id_column not in df.columns:
+        df = df.assign(**{ID_COLUMN: _ONLY})
     _check_columns(df, (id_column, timestamp_column, *targets))
     code, ids = pd.factorize(df[id_column])
     if (code < 0).any():
@@ -150,7 +157,7 @@ def read_frame(
     last = np.append(np.flatnonzero(np.diff(code)), len(code) - 1)
     item_id = df[id_column].iloc[row[last]].to_numpy()
     back, freq = _steps_back(code, clock.times, item_id, last, freq)
-    contexts = np.full((len(ids), len(targets), context_length), np.nan, dtype=np.float32)
+    contexts = np.full((len(ids), len(targets), context_length), np.nan)
     recent = back < context_length
     contexts[code[recent], :, context_length - 1 - back[recent]] = values[recent]
     return FrameSeries(
@@ -174,12 +181,11 @@ def _check_columns(df: pd.DataFrame, names: tuple[str, ...]) -> None:
         raise ForecasterError("the table has no rows")
 
 
-def _numbers(column: pd.Series) -> Float:
-    """A target as float32, NaN where missing. Shape ``(N,)``."""
+def _numbers(column: pd.Series) -> NDArray[np.float64]:
+    """A target as numbers, NaN where missing. Shape ``(N,)``."""
     if not pd.api.types.is_numeric_dtype(column):
         raise ForecasterError(f"target column {column.name!r} holds no numbers ({column.dtype})")
-    with np.errstate(over="ignore"):  # what overflows becomes infinite, and is refused as such
-        return column.to_numpy(dtype=np.float64, na_value=np.nan).astype(np.float32)
+    return representable(column.to_numpy(dtype=np.float64, na_value=np.nan))
 
 
 def _read_clock(column: pd.Series) -> _Clock:
@@ -231,7 +237,8 @@ def _steps_back(
     if (step == 0).any():
         row = inner[np.argmax(step == 0)]
         raise ForecasterError(
-            f"item {item_id[code[row]]!r} has more than one row at {times[row]}; keep one of them"
+            f"item {item_id[code[row]]!r} has more than one row at {times[row]}; keep one of them, "
+            "or name the column that tells series apart in id_column"
         )
     rows_back = last[code] - np.arange(len(code))
     if freq is not None:

@@ -73,6 +73,20 @@ class Fusion:
         fused = middle_b + a * (middle_m - middle_b) + offsets
         return torch.where((a == 0) & (s == 0), backbone, fused)
 
+    def describe(self) -> str:
+        """Where the memory is used, in words."""
+        used = [a > 0 or s > 0 for a, s in zip(self.location, self.spread, strict=True)]
+        if all(used):
+            return "the memory is used at all steps"
+        if not any(used):
+            return "the frozen backbone alone at all steps: validation shows no gain"
+        shut = [
+            f"{number * self.block + 1}-{(number + 1) * self.block}"
+            for number, ok in enumerate(used)
+            if not ok
+        ]
+        return f"the frozen backbone alone at steps {', '.join(shut)}: no gain shown there"
+
     def to_json(self) -> dict[str, Any]:
         """Plain values; :meth:`from_json` reads them."""
         return {

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsmemory.backbones import Backbone
-from tsmemory.fingerprint import digest, digest_arrays
+from tsmemory.fingerprint import digest
 from tsmemory.scaleout.shards import ShardCache, map_shards
 from tsmemory.series.series_set import SeriesSet
 from tsmemory.series.windows import Windows
@@ -71,13 +71,14 @@ def embed_windows(
 
     opened = None
     if cache:
-        settings = {"backbone": backbone.fingerprint, "kind": kind, "shard_size": shard_size}
-        arrays: dict[str, np.ndarray] = {
-            "flat": series.flat,
-            "row": windows.row,
-            "start": windows.start,
+        settings = {
+            "backbone": backbone.fingerprint,
+            "device": getattr(backbone, "device", None),
+            "windows": windows.fingerprint(series),
+            "kind": kind,
+            "shard_size": shard_size,
         }
-        opened = cache.open(digest({"settings": settings, "arrays": digest_arrays(arrays)}))
+        opened = cache.open(digest(settings))
     shards = map_shards(embed_shard, firsts, cache=opened, description="Embedding windows")
     return np.concatenate([shard["keys"] for shard in shards])
 

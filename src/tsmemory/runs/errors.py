@@ -1,4 +1,4 @@
-"""Errors that refuse a run before it starts."""
+"""Errors that end a run with a message instead of a traceback."""
 
 from click import ClickException
 
@@ -13,3 +13,7 @@ class ParameterError(RefusedRunError):
 
 class StaleArtefactError(RefusedRunError):
     """A pipeline would read an artefact that other parameters, data or code have made."""
+
+
+class FailedRunError(ClickException, ValueError):
+    """A step met something that the user can mend; the message is that of the cause."""

@@ -11,7 +11,13 @@ from kedro.io.core import is_parameter
 from kedro.pipeline.node import Node
 from pydantic_core import to_jsonable_python
 
-from tsmemory.fingerprint import digest, sha256_of_file, sha256_of_path
+from tsmemory.fingerprint import (
+    digest,
+    installed_versions,
+    package_digest,
+    sha256_of_file,
+    sha256_of_path,
+)
 from tsmemory.runs.artefacts import (
     Catalog,
     artefact_path,
@@ -20,7 +26,6 @@ from tsmemory.runs.artefacts import (
     is_workspace,
     pinned_version,
 )
-from tsmemory.runs.environment import installed_versions, package_digest
 from tsmemory.runs.ledger import Recipe
 from tsmemory.runs.parameters import ParameterValues
 
@@ -90,15 +95,20 @@ class Fingerprints:
             function, code = _function(node.func)
             recipe = Recipe({}, {}, code, installed_versions())
             inputs: list[tuple[str, Any]] = []
+            known = True
             for name in node.inputs:
                 if is_parameter(name):
-                    inputs.append((name, self._parameters.value(name)))
-                    recipe = _merge(recipe, Recipe(parameters=self._parameters.flat(name)))
+                    contents = self._parameters.contents(name)
+                    inputs.append((name, self._parameters.essence(name)))
+                    inputs += contents.items()
+                    known = known and None not in contents.values()
+                    flat = self._parameters.flat(name)
+                    recipe = _merge(recipe, Recipe(parameters=flat, sources=contents))
                 else:
                     origin = self.of(name)
                     inputs.append((name, origin.fingerprint))
+                    known = known and origin.fingerprint is not None
                     recipe = _merge(recipe, origin.recipe)
-            known = all(value is not None for name, value in inputs if not is_parameter(name))
             parts = {"function": function, "inputs": inputs, "code": code}
             parts["packages"] = installed_versions()
             self._nodes[node.name] = Origin(digest(parts) if known else None, recipe)

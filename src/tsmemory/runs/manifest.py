@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tsmemory.fingerprint import digest
-from tsmemory.runs.environment import NUMERIC_PACKAGES, installed_versions
+from tsmemory.fingerprint import NUMERIC_PACKAGES, digest, installed_versions
 from tsmemory.runs.meter import highest_resident_bytes
 from tsmemory.runs.record import RunRecord
 

@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import inspect
 from collections.abc import Iterable, Mapping
+from pathlib import PurePath
 from typing import Annotated, Any, get_origin, get_type_hints
 
 from kedro.config import AbstractConfigLoader, OmegaConfigLoader
@@ -126,6 +127,13 @@ class ParameterValues:
     Kedro turns only the parameters of the requested pipelines into models, so that what the
     catalog holds for one parameter differs between runs: a model with its defaults filled in, or
     the bare mapping from the file. Fingerprints need one form.
+
+    Models may say what a fingerprint should make of them, without knowing of runs:
+
+    - a field with ``json_schema_extra={"affects_results": False}`` cannot change results and does
+      not count; with ``"affects_results": "file_name"`` only the last part of a path counts;
+    - a model with a method ``content_fingerprint() -> str | None`` names something outside of the
+      configuration, whose content counts; ``None`` where it cannot be had.
     """
 
     def __init__(self, catalog: Catalog, types: Types) -> None:
@@ -135,22 +143,34 @@ class ParameterValues:
 
     def value(self, name: str) -> Any:
         """Return ``params:<dotted path>``, or all ``parameters``, as JSON-like values."""
+        return to_jsonable_python(self._typed(name))
+
+    def essence(self, name: str) -> Any:
+        """The same without what cannot change results."""
+        return _essence(self._typed(name))
+
+    def flat(self, name: str) -> dict[str, Any]:
+        """The essence by dotted paths, for people."""
+        return _flatten(name.removeprefix(PREFIX), self.essence(name))
+
+    def contents(self, name: str) -> dict[str, str | None]:
+        """Content fingerprints of what the models in a parameter name, by ``params:<path>``."""
+        return _contents(name, self._typed(name))
+
+    def _typed(self, name: str) -> Any:
+        """A parameter with models wherever nodes declare them."""
         if name == "parameters":
-            return {key: self.value(f"{PREFIX}{key}") for key in self._load(name) or {}}
+            return {key: self._typed(f"{PREFIX}{key}") for key in self._load(name) or {}}
         key = name.removeprefix(PREFIX)
         parts = key.split(".")
         for length in range(1, len(parts)):
             root = ".".join(parts[:length])
             if root in self._types and f"{PREFIX}{root}" in self._catalog:
-                value = self.value(f"{PREFIX}{root}")
+                value = self._typed(f"{PREFIX}{root}")
                 for part in parts[length:]:
-                    value = value[part]
+                    value = value[part] if isinstance(value, Mapping) else getattr(value, part)
                 return value
         return self._normalise(key, self._load(name))
-
-    def flat(self, name: str) -> dict[str, Any]:
-        """The same by dotted paths, for people."""
-        return _flatten(name.removeprefix(PREFIX), self.value(name))
 
     def _load(self, name: str) -> Any:
         dataset = self._catalog.get(name)
@@ -160,8 +180,38 @@ class ParameterValues:
         if isinstance(value, dict):
             if key not in self._types:
                 return {name: self._normalise(f"{key}.{name}", v) for name, v in value.items()}
-            value = instantiate_model(key, value, self._types[key])
+            return instantiate_model(key, value, self._types[key])
+        return value
+
+
+def _essence(value: Any) -> Any:
+    """A value as JSON-like values, without the fields that cannot change results."""
+    if isinstance(value, Mapping):
+        return {str(name): _essence(part) for name, part in value.items()}
+    if not isinstance(value, BaseModel):
         return to_jsonable_python(value)
+    kept = {}
+    for name, field in type(value).model_fields.items():
+        extra = field.json_schema_extra
+        effect = extra.get("affects_results", True) if isinstance(extra, dict) else True
+        part = getattr(value, name)
+        if effect == "file_name":
+            kept[name] = PurePath(part).name
+        elif effect:
+            kept[name] = _essence(part)
+    return kept
+
+
+def _contents(name: str, value: Any) -> dict[str, str | None]:
+    """Content fingerprints that a value and the models inside it offer."""
+    found = {}
+    if callable(offer := getattr(value, "content_fingerprint", None)):
+        found[name] = offer()
+    parts = dict(value) if isinstance(value, (Mapping, BaseModel)) else {}
+    for key, part in parts.items():
+        inner = f"{PREFIX}{key}" if name == "parameters" else f"{name}.{key}"
+        found |= _contents(inner, part)
+    return found
 
 
 def _flatten(key: str, value: Any) -> dict[str, Any]:

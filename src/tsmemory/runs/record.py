@@ -26,12 +26,14 @@ from tsmemory.runs.artefacts import (
 from tsmemory.runs.environment import git_state
 from tsmemory.runs.errors import ParameterError
 from tsmemory.runs.ledger import Entry, Ledger, size_of
+from tsmemory.runs.lock import DomainLock
 from tsmemory.runs.meter import Meter
 from tsmemory.runs.plan import RunPlan, plan_run
 
 MANIFEST = "manifest"
 MANIFEST_VERSIONS = "manifest_versions"
 LEDGER = "ledger.json"
+LOCK = "run.lock"
 logger = logging.getLogger(__name__)
 
 
@@ -47,6 +49,7 @@ class RunRecord:
         made: Ledger entries of what this run saved, by dataset name.
         meter: Time and memory of the nodes.
         git: Commit and state of the project's tree when the run began.
+        lock: Keeps other runs of the domain away; ``None`` where there is no ledger.
     """
 
     def __init__(
@@ -67,14 +70,20 @@ class RunRecord:
         Raises:
             StaleArtefactError: See :func:`tsmemory.runs.plan.plan_run`.
             ParameterError: ``resume`` is neither true nor false.
+            RefusedRunError: Another run of the domain is under way.
         """
         self.run_params = run_params
         self.pipeline = pipeline
         self.catalog = catalog
         self.ledger = self._find_ledger()
-        self.plan: RunPlan = plan_run(
-            pipeline, pipelines, catalog, self.ledger, resume=self._resume()
-        )
+        self.lock = DomainLock(self.ledger.path.with_name(LOCK)) if self.ledger else None
+        try:
+            self.plan: RunPlan = plan_run(
+                pipeline, pipelines, catalog, self.ledger, resume=self._resume()
+            )
+        except BaseException:
+            self.release()
+            raise
         for name, entry in self.plan.inputs.items():
             pin_version(dataset_of(catalog, name), entry.version)
         self.git = git_state(Path(run_params.get("project_path", ".")))
@@ -146,6 +155,11 @@ class RunRecord:
                 for name in set(node.outputs) - self._saved.get(node.name, set()):
                     self._remember(name, node)
                 self._finish(node)
+
+    def release(self) -> None:
+        """Let other runs of the domain begin."""
+        if self.lock is not None:
+            self.lock.release()
 
     def _finish(self, node: Node) -> None:
         """Close a node's books and drop the shards that its outputs were merged from."""

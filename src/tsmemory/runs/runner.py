@@ -1,7 +1,7 @@
 """A runner that leaves out what is whole and current, and a session that uses it."""
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from kedro.framework.session import KedroSession
@@ -10,7 +10,9 @@ from kedro.pipeline.node import Node
 from kedro.runner import AbstractRunner, SequentialRunner
 from pluggy import PluginManager
 
+from tsmemory.errors import UserError
 from tsmemory.runs.artefacts import Catalog
+from tsmemory.runs.errors import FailedRunError, RefusedRunError
 from tsmemory.runs.record import RunRecord
 
 
@@ -78,20 +80,53 @@ class ResumingSession(KedroSession):
     """Kedro's session, with :class:`ResumingRunner` in the place of the plain sequential one."""
 
     def run(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Run as :meth:`kedro.framework.session.KedroSession.run` does; other runners pass."""
+        """Run as :meth:`kedro.framework.session.KedroSession.run` does, one step after another.
+
+        Raises:
+            RefusedRunError: Another runner is asked for.
+            FailedRunError: A step met something that the user can mend.
+        """
         options = inspect.signature(super().run).bind(*args, **kwargs).arguments
         runner: AbstractRunner | None = options.get("runner")
         if runner is None or type(runner) is SequentialRunner:
             runner = ResumingRunner(is_async=bool(runner and runner._is_async))
-        if isinstance(runner, ResumingRunner):
-            options["only_missing_outputs"] = False  # the plan knows better than mere existence
-        return super().run(**options | {"runner": runner})
+        if not isinstance(runner, ResumingRunner):
+            raise RefusedRunError(
+                f"--runner {type(runner).__name__}: the steps of this project run one after "
+                f"another, since they share memory-mapped artefacts, scratch space and one loaded "
+                f"model; leave --runner out"
+            )
+        options["only_missing_outputs"] = False  # the plan knows better than mere existence
+        try:
+            return super().run(**options | {"runner": runner})
+        except Exception as error:
+            cause = _user_error(error)
+            if cause is None:
+                raise
+            raise FailedRunError(str(cause)) from error
+        finally:
+            # Kedro's hooks do not hear of an interrupt from the keyboard.
+            for record in _records(self._hook_manager):
+                record.release()
+
+
+def _user_error(error: BaseException | None) -> UserError | None:
+    """The error that a user can mend, among an error and its causes."""
+    while error is not None:
+        if isinstance(error, UserError):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _records(hook_manager: PluginManager | None) -> Iterator[RunRecord]:
+    """The records that hooks have opened."""
+    for plugin in hook_manager.get_plugins() if hook_manager is not None else ():
+        record = getattr(plugin, "record", None)
+        if isinstance(record, RunRecord):
+            yield record
 
 
 def _record_of(hook_manager: PluginManager | None, pipeline: Pipeline) -> RunRecord | None:
     """The record that a hook has opened for this run."""
-    for plugin in hook_manager.get_plugins() if hook_manager is not None else ():
-        record = getattr(plugin, "record", None)
-        if isinstance(record, RunRecord) and record.pipeline is pipeline:
-            return record
-    return None
+    return next((r for r in _records(hook_manager) if r.pipeline is pipeline), None)

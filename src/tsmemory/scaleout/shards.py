@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from tsmemory.fingerprint import code_digest, digest
 from tsmemory.progress import track
 
 Arrays = dict[str, np.ndarray]
@@ -82,12 +83,13 @@ class ShardCache:
 
         Args:
             fingerprint: Digest of everything that the shards depend on, the way in which the work
-                is cut into shards included.
+                is cut into shards included. The code and the libraries are added here: shards from
+                before an edit or an upgrade are never mixed with new ones.
 
         Returns:
             The cache; shards that an interrupted run left are in it.
         """
-        chosen = self.folder / fingerprint
+        chosen = self.folder / digest([fingerprint, code_digest()])
         chosen.mkdir(parents=True, exist_ok=True)
         for other in self.folder.iterdir():
             if other != chosen and other.is_dir():

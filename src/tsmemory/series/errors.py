@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tsmemory.errors import UserError
+
 SHOWN = 3
 
 
-class IngestionError(ValueError):
+class IngestionError(UserError):
     """Input that cannot become a panel; its message says where it fails and what to do."""
 
 

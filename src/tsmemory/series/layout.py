@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 
 from tsmemory.series.errors import IngestionError, columns_found, find_column, first_of, first_rows
+from tsmemory.series.names import POOLED, stem
 from tsmemory.series.timestamps import to_timestamps
 
 KEYS = ("item_id", "timestamp")
+_NEARLY = 0.9  # share of numbers from which a column of text is meant as one of numbers
 _TIME_NAMES = ("date", "ds", "datetime", "time")
 
 
@@ -60,6 +62,7 @@ def to_long(
     time_name = _timestamp_column(columns, timestamp_column)
     item_name = _item_id_column(columns, item_id_column)
     targets, ignored = _targets(table, columns, (time_name, item_name), target_columns)
+    _refuse_pooled(targets)
     timestamp, note = to_timestamps(table[time_name])
     data: dict[str, object] = {
         "item_id": _items(table, item_name, stem(path)),
@@ -71,15 +74,6 @@ def to_long(
         _refuse_infinities(long, name)
     notes = () if note is None else (note,)
     return long, LayoutReport(channels=tuple(targets), ignored=ignored, notes=notes)
-
-
-def stem(path: str | Path) -> str:
-    """Return a file's name without folder and endings, ``sales.csv.gz`` being ``sales``."""
-    name = Path(path).name
-    for suffix in reversed(Path(path).suffixes):
-        if suffix.lower() in (".gz", ".csv", ".parquet"):
-            name = name[: -len(suffix)]
-    return name
 
 
 def _timestamp_column(columns: Sequence[str], wanted: str | None) -> str:
@@ -147,6 +141,15 @@ def _targets(
     return targets, ignored
 
 
+def _refuse_pooled(targets: Sequence[str]) -> None:
+    """Raise if a channel is called what tables call all channels together."""
+    if POOLED in targets:
+        raise IngestionError(
+            f"a column is called {POOLED!r}, which names all channels together in every table: "
+            "rename it in the file, or leave it out of ingestion.target_columns"
+        )
+
+
 def _why_not(name: str, column: pd.Series) -> str | None:
     """Why a column is no channel by default; ``None`` if it is one."""
     if name in KEYS:
@@ -159,6 +162,8 @@ def _why_not(name: str, column: pd.Series) -> str | None:
         return None
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
         return "date"
+    if _NEARLY <= pd.to_numeric(column.dropna(), errors="coerce").notna().mean() < 1:
+        _numbers(column)  # says which cells are no numbers: a column is not lost to a few of them
     return f"text, such as {str(column.dropna().iloc[0])!r}"
 
 

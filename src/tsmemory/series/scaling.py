@@ -20,7 +20,8 @@ def fit_scaler(
 
     Args:
         panel: Regular panel, NaN where missing.
-        borders: Table with ``item_id`` and ``train_end``.
+        borders: Table with ``item_id, train_end, test_end``; series without a line are skipped as
+            too short for fixed borders.
         min_length: Steps that the shortest usable training part has: one context and one target.
 
     Returns:
@@ -35,6 +36,13 @@ def fit_scaler(
     fitted: list[tuple[str, str, float, float]] = []
     skipped: list[tuple[str, str, str]] = []
     for item, group in panel.groupby("item_id", sort=False):
+        if str(item) not in train_end:
+            short = (
+                f"too short: it has {len(group)} steps, ingestion.borders end at step "
+                f"{borders['test_end'].max()}"
+            )
+            skipped += [(str(item), channel, short) for channel in channels]
+            continue
         train = group[channels].to_numpy(dtype=np.float64)[: train_end[str(item)]]
         for channel, values in zip(channels, train.T, strict=True):
             if reason := _why_skip(values, min_length):

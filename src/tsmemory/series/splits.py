@@ -1,10 +1,15 @@
 """Splits by time: where training, validation and test end (METHOD 1.1)."""
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from tsmemory.series.errors import IngestionError, first_of
+from tsmemory.series.series_set import Int
+
+ENDS = ("train_end", "validation_end", "test_end")
 
 
 def split_borders(
@@ -29,10 +34,10 @@ def split_borders(
 
     Returns:
         Table ``item_id, length, train_end, validation_end, test_end``, steps within each series,
-        in the panel's order.
+        in the panel's order. Series that are shorter than fixed borders reach are left out.
 
     Raises:
-        IngestionError: A series is shorter than fixed borders reach.
+        IngestionError: Every series is shorter than fixed borders reach.
     """
     length = panel.groupby("item_id", sort=False).size()
     table = pd.DataFrame({"item_id": length.index.astype(str), "length": length.to_numpy()})
@@ -41,12 +46,45 @@ def split_borders(
         table["validation_end"] = table["length"] - (table["length"] * test_share).astype(int)
         table["test_end"] = table["length"]
         return table
-    short = table[table["length"] < borders[2]]
-    if len(short):
-        listed = (f"{row.item_id!r} ({row.length} steps)" for row in short.itertuples())
+    reaching = table[table["length"] >= borders[2]].reset_index(drop=True)
+    if reaching.empty:
+        listed = (f"{row.item_id!r} ({row.length} steps)" for row in table.itertuples())
         raise IngestionError(
-            f"ingestion.borders end at step {borders[2]}, but these series are shorter: "
-            f"{first_of(listed, len(short))}; give smaller borders, or null to split by shares"
+            f"ingestion.borders end at step {borders[2]}, but all series are shorter: "
+            f"{first_of(listed, len(table))}; give smaller borders, or null to split by shares"
         )
-    table["train_end"], table["validation_end"], table["test_end"] = borders
-    return table
+    for name, end in zip(ENDS, borders, strict=True):
+        reaching[name] = end
+    return reaching
+
+
+def calendar_overlap(start: Int, borders: pd.DataFrame) -> dict[str, Any]:
+    """Find series that train on days on which others are tested.
+
+    Borders are placed within each series. Where series start or end apart, one of them can train
+    on the test days of another, and what is common to both leaks.
+
+    Args:
+        start: First step of each series on the grid that all share. Shape ``(S,)``.
+        borders: Their borders, in the same order.
+
+    Returns:
+        ``series``, how many train beyond the validation end of another that is tested meanwhile;
+        and ``worst``, the pair with most such steps (``training``, ``tested``, ``steps``), or None.
+    """
+    ends = borders[list(ENDS)].to_numpy(dtype=np.int64) + start[:, None]
+    spans, first, count = np.unique(
+        np.column_stack([start, ends]), axis=0, return_index=True, return_counts=True
+    )
+    begin, train_end, validation_end, test_end = spans.T
+    overlapping, most, pair = 0, 0, (0, 0)
+    for number in range(len(spans)):  # aligned series share one span
+        common = np.minimum(train_end[number], test_end) - np.maximum(begin[number], validation_end)
+        other = int(common.argmax())
+        if common[other] > 0:
+            overlapping += int(count[number])
+        if common[other] > most:
+            most, pair = int(common[other]), (int(first[number]), int(first[other]))
+    item = borders["item_id"].astype(str).to_numpy()
+    worst = {"training": str(item[pair[0]]), "tested": str(item[pair[1]]), "steps": most}
+    return {"series": overlapping, "worst": worst if most else None}

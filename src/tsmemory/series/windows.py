@@ -2,16 +2,22 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from tsmemory.errors import UserError
+from tsmemory.fingerprint import digest, digest_arrays
 from tsmemory.series.series_set import Float, Int, SeriesSet
 
 SPLITS = ("datastore", "train", "validation", "test")
 
 
-class WindowError(ValueError):
+_GOLDEN = (5**0.5 - 1) / 2
+
+
+class WindowError(UserError):
     """Windows that cannot be had from the series as asked."""
 
 
@@ -76,6 +82,19 @@ class Windows:
         """Start of each window on the grid that all series share. Shape ``(N,)``."""
         return series.calendar[self.row] + self.start
 
+    def fingerprint(self, series: SeriesSet) -> str:
+        """Digest of these windows and of the values that they lie on."""
+        arrays: dict[str, np.ndarray] = {
+            "row": self.row,
+            "start": self.start,
+            "limit": self.limit,
+            "flat": series.flat,
+            "offset": series.offset,
+            "length": series.length,
+        }
+        lengths = [self.context_length, self.horizon]
+        return digest({"lengths": lengths, "arrays": digest_arrays(arrays)})
+
     @classmethod
     def from_table(
         cls, table: pd.DataFrame, split: str, context_length: int, horizon: int
@@ -102,7 +121,8 @@ def index_windows(
 ) -> pd.DataFrame:
     """List the windows of every split.
 
-    Training windows (``datastore`` and ``train``) lie wholly inside the training split. The context
+    Training windows (``datastore`` and ``train``) lie wholly inside the training split, one in each
+    stretch of a stride, at varying phases. The context
     of a validation or test window may reach back over the border; its target never crosses one, and
     holds at least the shortest horizon.
 
@@ -125,12 +145,27 @@ def index_windows(
         for row in range(len(series.length)):
             border = by_item.loc[series.item_id[row]]
             first, limit = _origin_range(border, split, context_length)
-            start = np.arange(first, limit - known + 1, strides[split]) - context_length
+            start = _origins(split, first, limit - known, strides[split]) - context_length
             keep = _observed_enough(series, row, start, context_length, known, max_missing_share)
             start = start[keep]
             parts.append(pd.DataFrame({"split": split, "row": row, "start": start, "limit": limit}))
     table = pd.concat(parts, ignore_index=True)
     return table.astype({"row": np.int32, "start": np.int32, "limit": np.int32})
+
+
+def _origins(split: str, first: int, last: int, stride: int) -> Int:
+    """Origins from ``first`` to ``last``, one in each stretch of ``stride`` steps.
+
+    Those that train wander through their stretch (by the golden ratio, so evenly and always alike):
+    at a fixed stride that shares a factor with a season, 7 steps of daily data for one, every
+    window would begin in the same phase, and the others would never be learnt. Those that are
+    judged keep the fixed stride.
+    """
+    origins = np.arange(first, last + 1, stride)
+    if split not in ("datastore", "train"):
+        return origins
+    share = np.arange(1, len(origins) + 1) * _GOLDEN % 1.0
+    return np.minimum(origins + (share * stride).astype(np.int64), last)
 
 
 def _origin_range(border: "pd.Series[int]", split: str, context_length: int) -> tuple[int, int]:
@@ -153,3 +188,49 @@ def _observed_enough(
     in_context = count[origin] - count[start]
     in_target = count[origin + known] - count[origin]
     return np.asarray((in_context <= share * context_length) & (in_target <= share * known))
+
+
+def count_windows(
+    table: pd.DataFrame,
+    series: SeriesSet,
+    borders: pd.DataFrame,
+    *,
+    context_length: int,
+    horizons: Sequence[int],
+    strides: dict[str, int],
+) -> dict[str, Any]:
+    """Count the windows of an index, and those that missing values left out.
+
+    Args:
+        table: What :func:`index_windows` returned for the other arguments.
+        series: The rows.
+        borders: Table ``item_id, train_end, validation_end, test_end`` in steps of each series.
+        context_length: L.
+        horizons: Horizons in steps.
+        strides: Steps between windows for each of ``SPLITS``.
+
+    Returns:
+        ``splits``, with ``kept`` and ``left_out`` for each of ``SPLITS``; and
+        ``rows_without_training_windows``, a list of ``item_id, channel, reason``.
+    """
+    by_item = borders.set_index(borders["item_id"].astype(str))
+    border = [by_item.loc[item] for item in series.item_id]
+    counts, trained = {}, np.zeros(len(border), dtype=bool)
+    for split in SPLITS:
+        known = max(horizons) if split in ("datastore", "train") else min(horizons)
+        ranges = (_origin_range(ends, split, context_length) for ends in border)
+        possible = sum(len(range(a, b - known + 1, strides[split])) for a, b in ranges)
+        rows = table.loc[table["split"] == split, "row"].to_numpy()
+        counts[split] = {"kept": len(rows), "left_out": possible - len(rows)}
+        if split in ("datastore", "train"):
+            trained[rows] = True
+    without = []
+    for row in np.flatnonzero(~trained):
+        train = series.row_values(int(row), int(border[row]["train_end"]))
+        reason = (
+            f"too many missing values in every training window: {np.isfinite(train).sum()} of "
+            f"{len(train)} training steps are observed"
+        )
+        names = {"item_id": str(series.item_id[row]), "channel": str(series.channel[row])}
+        without.append(names | {"reason": reason})
+    return {"splits": counts, "rows_without_training_windows": without}

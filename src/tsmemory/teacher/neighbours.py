@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
+from tsmemory.errors import UserError
 from tsmemory.fingerprint import digest, digest_arrays
 from tsmemory.retrieval.datastore import Datastore
 from tsmemory.retrieval.embargo import Embargo
@@ -51,17 +52,15 @@ class Neighbours:
     def summary(self) -> dict[str, Any]:
         """Counts and mean confidence, for the catalog's preview."""
         admissible = (self.position >= 0).sum(axis=1)
+        square = (self.weight**2).sum(axis=1)
+        effective = np.divide(1, square, out=np.zeros_like(square), where=square > 0)
         return {
             "queries": len(self),
             "k": int(self.position.shape[1]),
             "k_min": self.k_min,
             "queries_below_k_min": int((admissible < self.k_min).sum()),
             "mean_confidence": float(self.confidence.mean()) if len(self) else 0.0,
-            "mean_effective_neighbours": float(
-                np.mean(1 / np.maximum((self.weight**2).sum(axis=1), 1 / self.weight.shape[1]))
-            )
-            if len(self)
-            else 0.0,
+            "mean_effective_neighbours": float(effective.mean()) if len(self) else 0.0,
         }
 
     def save_pretrained(self, folder: Path) -> None:
@@ -127,11 +126,11 @@ def find_neighbours(
         Neighbours and weights of the queries.
 
     Raises:
-        ValueError: More neighbours are asked for than any group of the datastore holds.
+        UserError: More neighbours are asked for than any group of the datastore holds.
     """
     largest = int(np.diff(datastore.group_edges).max(initial=0))
     if k > largest:
-        raise ValueError(
+        raise UserError(
             f"teacher.k = {k} neighbours are asked for, but the datastore holds at most {largest} "
             f"windows that may be searched together: lower teacher.k or windowing.strides.datastore"
         )
@@ -173,8 +172,6 @@ def _fingerprint(
     """What the shards depend on."""
     arrays: dict[str, np.ndarray] = {
         "embeddings": embeddings,
-        "row": windows.row,
-        "start": windows.start,
         "calendar": windows.calendar(series),
         "stored_row": datastore.row,
         "stored_start": datastore.start,
@@ -182,7 +179,12 @@ def _fingerprint(
         "key_mean": datastore.scaler.mean,
     }
     stored = {**datastore.summary(), "key_scale": datastore.scaler.scale}
-    return digest({"settings": settings, "stored": stored, "arrays": digest_arrays(arrays)})
+    parts = {"settings": settings, "stored": stored, "arrays": digest_arrays(arrays)}
+    parts |= {
+        "windows": windows.fingerprint(series),
+        "channels": series.channel.astype(str).tolist(),
+    }
+    return digest(parts)
 
 
 def query_batches(count: int, size: int) -> Iterator[slice]:

@@ -1,5 +1,6 @@
 """Nodes of the pipeline ``distillation``."""
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ from tsmemory.pipelines.windowing.params import WindowingParams
 from tsmemory.resolvers import domain as domain_name
 from tsmemory.series.series_set import SeriesSet
 from tsmemory.series.windows import Windows
+
+logger = logging.getLogger(__name__)
 
 
 def fit_linear_skip(
@@ -150,7 +153,7 @@ def fuse_and_guard(
         window_index, "validation", windowing.context_length, windowing.longest
     )
     split = Split(series, windows, validation_forecasts)
-    return {
+    fusions = {
         str(training_seed): fit_fusion(
             memory_parts(split, model),
             windows.calendar(series) + windows.context_length,
@@ -159,9 +162,13 @@ def fuse_and_guard(
             stride=windowing.strides.validation,
             config=params.fusion,
             rng=np.random.default_rng(seed),
-        ).to_json()
+        )
         for training_seed, model in adapter.adapters.items()
     }
+    shipped = next(iter(fusions.values()))
+    level = logging.WARNING if shipped.is_idle else logging.INFO
+    logger.log(level, "Guard: %s", shipped.describe())
+    return {training_seed: fusion.to_json() for training_seed, fusion in fusions.items()}
 
 
 def export_forecaster(

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from tsmemory.memory.config import AdapterSizes, FusionConfig, ObjectiveConfig, TrainingConfig
-from tsmemory.pipelines.base_params import Params
+from tsmemory.pipelines.base_params import Listed, Params
 
 
 class RidgeParams(Params):
@@ -48,7 +48,11 @@ class DistillationParams(Params):
     objective: ObjectiveConfig = ObjectiveConfig()
     training: TrainingConfig = TrainingConfig()
     fusion: FusionConfig = FusionConfig()
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0, 1, 2)
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), Listed] = (
+        0,
+        1,
+        2,
+    )
 
     @field_validator("seeds")
     @classmethod

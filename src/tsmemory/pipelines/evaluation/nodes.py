@@ -178,7 +178,7 @@ def measure_cost(
     return cost.measure_cost(
         forecaster,
         load_configured_backbone(backbone, panel_summary),
-        windows.take(slice(0, max(params.cost.batches))).contexts(series),
+        np.nan_to_num(windows.take(slice(0, max(params.cost.batches))).contexts(series)),
         horizons=sorted({min(windowing.horizons), max(windowing.horizons)}),
         batches=params.cost.batches,
         datastore=datastore,

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tsmemory.pipelines.base_params import Params
+from tsmemory.pipelines.base_params import Listed, Params
 
 
 class BootstrapParams(Params):
@@ -26,7 +26,10 @@ class CostParams(Params):
         batches: Windows in a call.
     """
 
-    batches: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (1, 256)
+    batches: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1), Listed] = (
+        1,
+        256,
+    )
 
 
 class EvaluationParams(Params):

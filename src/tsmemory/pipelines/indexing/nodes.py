@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 
+from tsmemory.errors import UserError
 from tsmemory.pipelines.indexing.params import BackboneParams, IndexingParams
 from tsmemory.pipelines.lazy_types import BackboneForecasts, Datastore, ShardCache
 from tsmemory.pipelines.loading import forecast_split, load_configured_backbone
@@ -13,27 +14,42 @@ from tsmemory.series.windows import Windows
 
 
 def count_neighbour_pools(
-    window_index: pd.DataFrame, series: SeriesSet, same_channel: bool, k: int
+    window_index: pd.DataFrame,
+    series: SeriesSet,
+    same_channel: bool,
+    k: int,
+    shift_length: int,
+    context_length: int,
 ) -> dict[str, int]:
     """Count the stored windows that may be searched together, before anything long begins.
+
+    What the teacher will ask for and cannot be had is refused here as well.
 
     Args:
         window_index: All windows.
         series: Names the channels.
         same_channel: Whether windows are searched within the query's channel.
         k: Neighbours that the teacher will ask for.
+        shift_length: Last points of a context that the teacher will look at.
+        context_length: L.
 
     Returns:
         Stored windows of each channel, or of all.
 
     Raises:
-        ValueError: More neighbours are asked for than any pool holds.
+        UserError: More neighbours are asked for than any pool holds, or more points than a
+            context has.
     """
+    if shift_length > context_length:
+        raise UserError(
+            f"teacher.shift_length = {shift_length} last points are asked for, but a context has "
+            f"windowing.context_length = {context_length}: lower teacher.shift_length"
+        )
     stored = window_index.loc[window_index["split"] == "datastore", "row"].to_numpy()
     names = series.channel[stored] if same_channel else ["all"] * len(stored)
     pools = {str(name): int(n) for name, n in pd.Series(names).value_counts().items()}
     if k > max(pools.values()):
-        raise ValueError(
+        raise UserError(
             f"teacher.k = {k} neighbours are asked for, but at most {max(pools.values())} stored "
             f"windows may be searched together: lower teacher.k or windowing.strides.datastore"
         )

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tsmemory.pipelines.base_params import Params
+from tsmemory.pipelines.base_params import WITHOUT_EFFECT, Params
 
 
 class BackboneParams(Params):
@@ -22,6 +22,12 @@ class BackboneParams(Params):
     device: Annotated[str, Field(pattern=r"^(cpu|mps|cuda(:\d+)?)$")] = "cpu"
     batch_size: Annotated[int, Field(ge=1)] = 128
 
+    def content_fingerprint(self) -> str | None:
+        """Digest of the weights that the name stands for now; ``None`` if they are not here yet."""
+        from tsmemory.backbones.registry import backbone_fingerprint
+
+        return backbone_fingerprint(self.name, self.revision)
+
 
 class IndexingParams(Params):
     """How training windows are stored for retrieval.
@@ -36,4 +42,4 @@ class IndexingParams(Params):
     key_kind: Literal["embedding", "window"] = "embedding"
     index_kind: Literal["auto", "flat", "ivf", "hnsw"] = "auto"
     same_channel: bool = True
-    shard_size: Annotated[int, Field(ge=1)] = 2048
+    shard_size: Annotated[int, Field(ge=1), WITHOUT_EFFECT] = 2048

@@ -33,6 +33,8 @@ def create_pipeline(**_: Any) -> Pipeline:
                     "series_set",
                     "params:indexing.same_channel",
                     "params:teacher.k",
+                    "params:teacher.shift_length",
+                    "params:windowing.context_length",
                 ],
                 outputs="neighbour_pools",
                 name="count_neighbour_pools",

@@ -1,13 +1,14 @@
 """Nodes of the pipeline ``ingestion``."""
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from tsmemory.pipelines.ingestion.params import IngestionParams
 from tsmemory.pipelines.windowing.params import WindowingParams
-from tsmemory.series.errors import about_file
+from tsmemory.series.errors import IngestionError, about_file
 from tsmemory.series.layout import to_long
 from tsmemory.series.reading import RawTable
 from tsmemory.series.regularise import regularise
@@ -40,8 +41,8 @@ def read_panel(raw_table: RawTable, params: IngestionParams) -> tuple[pd.DataFra
             long, freq=params.freq, duplicates=params.duplicates, off_grid=params.off_grid
         )
     summary = summarise_panel(panel, raw=raw_table, freq=freq, layout=layout, repairs=repairs)
-    # As it was given: Kedro makes it absolute, and the artefact would differ from place to place.
-    summary["file"] = params.path
+    # The name alone: wherever the file lies, the artefact is the same.
+    summary["file"] = Path(params.path).name
     logger.info(
         "%s: %d series, channels %s, frequency %s, %s to %s",
         raw_table.path.name,
@@ -69,14 +70,24 @@ def split_and_scale(
     Returns:
         The borders, the scaler (one line for each usable channel of each series), and the skipped
         channels with their reasons.
+
+    Raises:
+        IngestionError: Fixed borders leave no room for a training window, or no series is usable.
     """
+    min_length = windowing.context_length + windowing.longest
     with about_file(params.path):
+        if params.borders is not None and params.borders[0] < min_length:
+            raise IngestionError(
+                f"ingestion.borders: training ends at step {params.borders[0]}, but "
+                f"windowing.context_length + the longest of windowing.horizons need {min_length} "
+                f"steps ({windowing.context_length} + {windowing.longest}); move the border or "
+                "shorten them"
+            )
         borders = split_borders(
             panel,
             borders=params.borders,
             train_share=params.train_share,
             test_share=params.test_share,
         )
-        min_length = windowing.context_length + max(windowing.horizons)
         scaler, skipped = fit_scaler(panel, borders, min_length=min_length)
     return borders, scaler, skipped

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from tsmemory.pipelines.base_params import Params
+from tsmemory.pipelines.base_params import ONLY_FILE_NAME, WITHOUT_EFFECT, Listed, Params
 from tsmemory.series.grid import check_frequency
 
 
@@ -34,16 +34,16 @@ class IngestionParams(Params):
         test_share: Share of each series that tests; validation lies between.
     """
 
-    path: Annotated[str, Field(min_length=1)]
-    download: bool = False
-    source: SourceParams | None = None
+    path: Annotated[str, Field(min_length=1), ONLY_FILE_NAME]  # it may name the single series
+    download: Annotated[bool, WITHOUT_EFFECT] = False
+    source: Annotated[SourceParams | None, WITHOUT_EFFECT] = None
     timestamp_column: str | None = None
     item_id_column: str | None = None
-    target_columns: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    target_columns: Annotated[tuple[str, ...], Field(min_length=1), Listed] | None = None
     freq: str | None = None
     duplicates: Literal["error", "first", "mean"] = "error"
     off_grid: Literal["error", "nearest"] = "error"
-    borders: tuple[int, int, int] | None = None
+    borders: Annotated[tuple[int, int, int], Listed] | None = None
     train_share: Annotated[float, Field(gt=0, lt=1)] = 0.7
     test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tsmemory.pipelines.base_params import Params
+from tsmemory.pipelines.base_params import WITHOUT_EFFECT, Params
 
 
 class TeacherParams(Params):
@@ -27,7 +27,7 @@ class TeacherParams(Params):
     embargo: Literal["overlap", "causal", "self"] = "overlap"
     shift_length: Annotated[int, Field(ge=1)] = 16
     quantile_method: Literal["midpoint", "published"] = "midpoint"
-    shard_size: Annotated[int, Field(ge=1)] = 8192
+    shard_size: Annotated[int, Field(ge=1), WITHOUT_EFFECT] = 8192
     diagnosis_queries: Annotated[int, Field(ge=1)] = 2000
 
     @model_validator(mode="after")

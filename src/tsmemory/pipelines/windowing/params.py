@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from tsmemory.pipelines.base_params import Params
+from tsmemory.pipelines.base_params import Listed, Params
 
 Stride = Annotated[int, Field(ge=1)]
 
@@ -36,7 +36,10 @@ class WindowingParams(Params):
     """
 
     context_length: Annotated[int, Field(ge=8)] = 512
-    horizons: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (24, 96)
+    horizons: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1), Listed] = (
+        24,
+        96,
+    )
     strides: StrideParams = StrideParams()
     max_missing_share: Annotated[float, Field(ge=0, lt=1)] = 0.3
 

@@ -20,7 +20,7 @@ def create_pipeline(**_: Any) -> Pipeline:
             Node(
                 list_windows,
                 inputs=["series_set", "borders", "params:windowing"],
-                outputs="window_index",
+                outputs=["window_index", "window_counts"],
                 name="list_windows",
             ),
         ]
