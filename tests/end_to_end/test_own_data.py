@@ -134,7 +134,7 @@ def test_too_short_for_any_window(fresh, settings, length, changes, error, said)
 
 
 def test_a_missing_file_is_named(fresh):
-    with pytest.raises(FailedRunError, match=r"^nowhere\.csv: no such file"):
+    with pytest.raises(FailedRunError, match=r"nowhere\.csv: no such file; put it there"):
         fresh.run({"ingestion.path": "nowhere.csv"})
 
 
