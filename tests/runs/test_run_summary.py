@@ -6,7 +6,12 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from tsmemory.runs.summary import choose_horizons, leaderboard_tables, show_leaderboard
+from tsmemory.runs.summary import (
+    beaten_by_naive,
+    choose_horizons,
+    leaderboard_tables,
+    show_leaderboard,
+)
 
 
 @pytest.fixture
@@ -77,3 +82,12 @@ def test_frozen_and_tsmemory_stand_out(leaderboard):
 )
 def test_choice_of_horizons(horizons, expected):
     assert choose_horizons(list(horizons)) == expected
+
+
+def test_a_backbone_that_a_naive_forecast_beats_is_named(leaderboard):
+    assert beaten_by_naive(leaderboard) == []
+    assert "naive forecast beats" not in _shown(leaderboard, 80)
+    worse = (leaderboard["method"] == "frozen") & (leaderboard["horizon"] == 192)
+    leaderboard.loc[worse, "value"] = 9.0
+    assert beaten_by_naive(leaderboard) == [192]
+    assert "frozen backbone at 192 steps" in _shown(leaderboard, 80).replace("\n", " ")

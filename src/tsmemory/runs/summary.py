@@ -60,7 +60,26 @@ def show_leaderboard(
     console = console or Console()
     for table in leaderboard_tables(leaderboard, console.width):
         console.print(table)
+    if horizons := beaten_by_naive(leaderboard):
+        steps = ", ".join(str(horizon) for horizon in horizons)
+        console.print(
+            f"A naive forecast beats the frozen backbone at {steps} steps: a longer context or "
+            "another backbone (backbone.name) should serve better.",
+            highlight=False,
+            style="yellow",
+        )
     console.print(f"Reports: {folder}", highlight=False)
+
+
+def beaten_by_naive(leaderboard: "pd.DataFrame") -> list[int]:
+    """Horizons at which a naive forecast has a lower absolute error than the frozen backbone."""
+    errors = leaderboard[leaderboard["metric"] == "mae"].pivot_table(
+        index="horizon", columns="method", values="value"
+    )
+    naive = [name for name in ("last_value", "seasonal_naive") if name in errors]
+    if not naive or "frozen" not in errors:
+        return []
+    return [int(h) for h in errors.index[errors[naive].min(axis=1) < errors["frozen"]]]
 
 
 def _table(wide: "pd.DataFrame", horizons: Sequence[int], metrics: Sequence[str]) -> "Table":
