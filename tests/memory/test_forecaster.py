@@ -195,3 +195,9 @@ def test_more_than_single_precision_is_taken_from_tensors(forecaster, contexts):
     expected, _ = forecaster.predict_quantiles(far)
     assert torch.equal(forecaster.predict_quantiles(torch.from_numpy(far))[0], expected)
     assert torch.equal(forecaster.predict_quantiles(list(far))[0], expected)
+
+
+def test_it_introduces_itself():
+    idle = make_forecaster(IDLE)
+    assert repr(idle).startswith("MemoryForecaster(domain=")
+    assert f"context_length={L}, horizon={H}): the frozen backbone alone" in repr(idle)

@@ -124,3 +124,15 @@ def test_a_block_that_says_nothing_takes_the_global_weight():
     found = closed_form_location(np.array([3.0, 0.0]), np.array([10.0, 0.0]), 0.25)
     assert found == pytest.approx((0.3, 0.3))
     assert closed_form_location(np.zeros(2), np.zeros(2), 0.5) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("location", "spread", "said"),
+    [
+        ((0.5, 0.0, 1.0), (0.0, 0.2, 1.0), "the memory is used at all steps"),
+        ((0.5, 0.0, 0.0), (0.0, 0.0, 1.0), "the frozen backbone alone at steps 5-8"),
+        ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), "the frozen backbone alone at all steps"),
+    ],
+)
+def test_it_says_in_words_where_the_memory_is_used(location, spread, said):
+    assert fusion_of(location, spread).describe().startswith(said)

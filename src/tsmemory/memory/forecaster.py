@@ -219,6 +219,14 @@ class MemoryForecaster:
             backbone_options=about["options"],
         )
 
+    def __repr__(self) -> str:
+        config = self.adapter.config
+        return (
+            f"MemoryForecaster(domain={self.domain!r}, backbone={self.backbone.name!r}, "
+            f"context_length={config.context_length}, horizon={config.horizon}): "
+            f"{self.fusion.describe()}"
+        )
+
     def summary(self) -> dict[str, Any]:
         """Parts and sizes, for the catalog's preview."""
         fusion = self.fusion.to_json()
