@@ -5,6 +5,8 @@ consecutive origins (Künsch 1989). A resample is held as how often it uses each
 are then one matrix product, and one set of resamples serves, paired, every method and metric.
 """
 
+from statistics import NormalDist
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -118,8 +120,9 @@ def ratio_interval(
         denominator: Denominator's sums per origin. Shape ``(T,)``.
         weights: Resamples of :func:`moving_block_weights`. Shape ``(samples, T)``.
         level: Probability that the interval should hold.
-        blocks: How many blocks a resample joins; the interval is widened by ``sqrt(k / (k - 1))``,
-            by which resamples of k blocks spread too little.
+        blocks: How many blocks a resample joins; the interval is widened by what k blocks
+            understate, as for a mean of k observations: ``sqrt(k / (k - 1))`` for their spread, and
+            Student's t over the normal quantile for not knowing it.
 
     Returns:
         Lower and upper end, NaN where there are no resamples or nothing is countable.
@@ -128,7 +131,7 @@ def ratio_interval(
     total = columns.sum(axis=0, keepdims=True)
     sums = weights @ columns
     point = float(_ratio(total[:, 0], total[:, 1])[0])
-    return _widened(_percentiles(_ratio(sums[:, 0], sums[:, 1]), level), point, blocks)
+    return _widened(_percentiles(_ratio(sums[:, 0], sums[:, 1]), level), point, blocks, level)
 
 
 def skill_interval(
@@ -158,7 +161,7 @@ def skill_interval(
     columns = np.column_stack([numerator, denominator, reference_numerator, reference_denominator])
     skill = float(_skill(columns.sum(axis=0, keepdims=True))[0])
     ends = _percentiles(_skill(weights @ columns), level)
-    return (skill, *_widened(ends, skill, blocks))
+    return (skill, *_widened(ends, skill, blocks, level))
 
 
 def one_sided_improvement(
@@ -217,13 +220,28 @@ def _skill(sums: Sums) -> Sums:
     return 1.0 - _ratio(error, _ratio(sums[:, 2], sums[:, 3]))
 
 
-def _widened(ends: tuple[float, float], point: float, blocks: float | None) -> tuple[float, float]:
+def _widened(
+    ends: tuple[float, float], point: float, blocks: float | None, level: float
+) -> tuple[float, float]:
     """Move the ends of an interval away from its point estimate."""
     if blocks is None:
         return ends
-    factor = np.sqrt(blocks / (blocks - 1.0))
+    normal = NormalDist().inv_cdf((1 + level) / 2)
+    student = _student_quantile(normal, blocks - 1.0)
+    factor = np.sqrt(blocks / (blocks - 1.0)) * student / normal
     low, high = (float(point + factor * (end - point)) for end in ends)
     return low, high
+
+
+def _student_quantile(normal: float, freedom: float) -> float:
+    """Student's quantile from the normal one (Abramowitz & Stegun, 26.7.5); good from 4 degrees."""
+    z, v = normal, freedom
+    return (
+        z
+        + (z**3 + z) / (4 * v)
+        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2)
+        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * v**3)
+    )
 
 
 def _percentiles(values: Sums, level: float) -> tuple[float, float]:
