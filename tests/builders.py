@@ -10,6 +10,7 @@ from tsmemory.series.series_set import SeriesSet
 from tsmemory.series.windows import Windows
 
 LEVELS = tuple(round(level / 10, 1) for level in range(1, 10))
+HOUR = np.timedelta64(1, "h")
 
 
 def series_of(
@@ -31,6 +32,8 @@ def series_of(
         calendar=np.array(calendar or [0] * len(rows), dtype=np.int64),
         mean=np.zeros(len(rows)),
         std=np.ones(len(rows)),
+        begin=np.datetime64("2024-01-01", "ns") + np.array(calendar or [0] * len(rows)) * HOUR,
+        freq="h",
     )
 
 

@@ -24,6 +24,7 @@ FOLDERS = {
 VERBS = {
     "collect",
     "count",
+    "describe",
     "diagnose",
     "distil",
     "export",
@@ -86,7 +87,13 @@ def test_the_default_is_the_main_way():
     assert {node.name for node in pipelines["__default__"].nodes} == parts
     assert pipelines["__default__"].inputs() - {
         name for name in pipelines["__default__"].inputs() if is_parameter(name)
-    } == {"raw_table", "indexing_workspace", "teacher_workspace", "evaluation_workspace"}
+    } == {
+        "raw_table",
+        "backbone_answers",
+        "indexing_workspace",
+        "teacher_workspace",
+        "evaluation_workspace",
+    }
 
 
 def test_every_dataset_is_in_the_catalog_and_used(catalog, nodes):

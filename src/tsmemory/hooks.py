@@ -115,12 +115,15 @@ class RunHooks:
         finally:
             self.record.release()
         if LEADERBOARD in pipeline.all_outputs() and LEADERBOARD in catalog:
+            from tsmemory.runs.manifest import backbone_card
             from tsmemory.runs.summary import show_leaderboard
 
             dataset = dataset_of(catalog, LEADERBOARD)
             path = artefact_path(dataset, None)
             if dataset is not None and path is not None:
-                show_leaderboard(dataset.load(), self.record.shown(path.parent))
+                card = backbone_card(self.record) or {}
+                folder = self.record.shown(path.parent)
+                show_leaderboard(dataset.load(), folder, warning=card.get("contamination"))
 
     @hook_impl
     def on_pipeline_error(self, error: Exception, catalog: Catalog) -> None:

@@ -33,6 +33,8 @@ def series():
         calendar=np.array([0]),
         mean=np.zeros(1),
         std=np.ones(1),
+        begin=np.array(["2024-01-01"], dtype="datetime64[ns]"),
+        freq="h",
     )
 
 

@@ -13,11 +13,13 @@ BEFORE_TEACHER = {
     "split_and_scale",
     "scale_series",
     "list_windows",
+    "list_forecast_origins",
     "index_training_windows",
     "forecast_training_windows",
     "forecast_validation_windows",
     "forecast_test_windows",
     "fit_linear_skip",
+    "describe_backbone",
 }
 
 

@@ -97,6 +97,7 @@ class Timed:
     """Forecasts nothing and takes its time."""
 
     quantile_levels = (0.5,)
+    needs_origins = False
 
     def __init__(self, clock, seconds, inner=None):
         self.clock, self.seconds, self.calls, self.inner = clock, list(seconds), [], inner
@@ -128,6 +129,18 @@ def test_latency_is_the_median_by_window_and_the_ratio_that_of_pairs(
     sample, horizon, levels = fused.calls[0]
     assert (sample.shape, horizon, levels) == ((5, L), 4, [0.5])
     np.testing.assert_array_equal(sample, contexts[[0, 1, 0, 1, 0]])
+
+
+def test_forecasts_that_are_looked_up_have_no_latency(domain, forecaster):
+    looked_up = Timed(Clock(), [1.0])
+    looked_up.needs_origins = True
+    contexts = np.zeros((2, L), dtype=np.float32)
+    table = cost.measure_cost(
+        forecaster, looked_up, contexts, horizons=(4,), batches=(5,), datastore=domain.store
+    )
+    assert looked_up.calls == []
+    assert value_of(table, "artefact_bytes") > 0
+    assert not table["metric"].str.startswith("latency").any()
 
 
 def test_calls_are_repeated_while_time_is_left(monkeypatch):

@@ -23,6 +23,7 @@ class Counting:
     """The seasonal naive, counting its calls."""
 
     quantile_levels = LEVELS
+    needs_origins = False
 
     def __init__(self, fail_at=None):
         self._backbone = load_backbone("seasonal_naive", season=8)

@@ -1,12 +1,18 @@
+import json
+
 import pytest
 
 from tsmemory.pipelines.evaluation import create_pipeline
+from tsmemory.pipelines.evaluation.nodes import describe_backbone
 from tsmemory.pipelines.evaluation.params import EvaluationParams
+from tsmemory.pipelines.indexing.params import BackboneParams
+from tsmemory.pipelines.ingestion.params import IngestionParams
 
 
 def test_wiring():
     pipeline = create_pipeline()
     assert {node.name: node.outputs for node in pipeline.nodes} == {
+        "describe_backbone": ["backbone_card"],
         "forecast_test_windows": ["test_forecasts"],
         "score_methods": ["scores"],
         "tabulate_results": [
@@ -51,3 +57,27 @@ def test_defaults_are_those_of_the_model(defaults):
 )
 def test_nonsense_is_refused(refusal, params, said):
     assert said in refusal(evaluation=params)
+
+
+@pytest.mark.parametrize(
+    ("ingestion", "domain", "expected"),
+    [
+        ({"path": "data/ETTh1.csv"}, "mine", "etth1"),
+        ({"path": "mine.csv"}, "vic_electricity", "australian_electricity"),
+        (
+            {"path": "a.csv", "source": {"url": "https://x.org/m4_hourly.csv", "sha256": "0" * 64}},
+            "mine",
+            "m4_hourly",
+        ),
+        ({"path": "mine.csv"}, "mine", None),
+    ],
+)
+def test_the_backbone_and_the_benchmark_are_described(ingestion, domain, expected):
+    card = describe_backbone(
+        {"freq": "h"}, BackboneParams(name="seasonal_naive"), IngestionParams(**ingestion), domain
+    )
+    assert json.loads(json.dumps(card)) == card
+    assert (card["name"], card["licence"]) == ("seasonal_naive", "Apache-2.0")
+    assert card["pretraining_datasets"] == []
+    assert card["benchmark"] == expected
+    assert card["contamination"] is None

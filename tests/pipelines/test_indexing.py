@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from builders import series_of
+from builders import LEVELS, series_of
 from tsmemory.pipeline_registry import register_pipelines
 from tsmemory.pipelines.indexing import create_pipeline
 from tsmemory.pipelines.indexing.nodes import count_neighbour_pools
@@ -23,6 +23,7 @@ def test_wiring():
         "window_index",
         "panel_summary",
         "indexing_workspace",
+        "backbone_answers",
         "params:windowing",
         "params:backbone",
         "params:indexing",
@@ -43,11 +44,18 @@ def test_defaults_are_those_of_the_models(defaults):
     [
         ("backbone", {"name": ""}, "backbone.name = '': "),
         ("backbone", {"batch_size": 0}, "backbone.batch_size = 0: "),
+        ("backbone", {"kind": "prophet"}, "unknown kind; known: chronos2, "),
+        ("backbone", {"dtype": "float16"}, "backbone.dtype = 'float16': "),
+        ("backbone", {"rollout": "mean"}, "backbone.rollout = 'mean': "),
+        ("backbone", {"quantile_levels": [0.1, 0.9]}, "0.5, the point forecast, must be among"),
+        ("backbone", {"quantile_levels": [0.5, 0.1]}, "levels must increase, got [0.5, 0.1]"),
+        ("backbone", {"quantile_levels": [0.5, 1]}, "backbone.quantile_levels.1 = 1: "),
         ("backbone", {"batchsize": 1}, "did you mean backbone.batch_size?"),
         ("indexing", {"key_kind": "shape"}, "indexing.key_kind = 'shape': "),
         ("indexing", {"index_kind": "pq"}, "indexing.index_kind = 'pq': "),
         ("indexing", {"same_channel": "perhaps"}, "indexing.same_channel = 'perhaps': "),
         ("indexing", {"shard_size": 0}, "indexing.shard_size = 0: "),
+        ("indexing", {"cache": "sometimes"}, "indexing.cache = 'sometimes': "),
     ],
 )
 def test_nonsense_is_refused(refusal, block, params, said):
@@ -57,14 +65,27 @@ def test_nonsense_is_refused(refusal, block, params, said):
 @pytest.mark.parametrize(("freq", "season"), [("h", 24), ("30min", 48), ("D", 7)])
 def test_the_naive_backbone_repeats_the_season_of_the_frequency(freq, season):
     params = BackboneParams(name="seasonal_naive")
-    assert backbone_options(params, {"freq": freq}) == {"season": season}
+    options = backbone_options(params, {"freq": freq})
+    assert options == {"kind": None, "season": season, "quantile_levels": list(LEVELS)}
     assert load_configured_backbone(params, {"freq": freq}).season == season
 
 
 def test_other_backbones_get_what_is_configured():
-    params = BackboneParams(name="some/model", revision="v2", device="cuda:1", batch_size=7)
-    options = {"revision": "v2", "device": "cuda:1", "batch_size": 7}
+    options = {
+        "kind": "timesfm",
+        "revision": "v2",
+        "device": "cuda:1",
+        "dtype": "float32",
+        "batch_size": 7,
+        "rollout": "quantile",
+        "quantile_levels": [0.25, 0.5, 0.75],
+    }
+    params = BackboneParams(name="some/model", **options)
     assert backbone_options(params, {"freq": "h"}) == options
+
+
+def test_levels_may_be_given_on_the_command_line():
+    assert BackboneParams(quantile_levels="0.1 0.5 0.9").quantile_levels == (0.1, 0.5, 0.9)
 
 
 def test_impossible_searches_are_refused_before_anything_is_embedded() -> None:

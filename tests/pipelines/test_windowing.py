@@ -16,7 +16,11 @@ THINNED = {"datastore": 7, "train": 7, "validation": 5, "test": 5}
 
 def test_wiring():
     pipeline = create_pipeline()
-    assert [node.name for node in pipeline.nodes] == ["scale_series", "list_windows"]
+    assert [node.name for node in pipeline.nodes] == [
+        "scale_series",
+        "list_windows",
+        "list_forecast_origins",
+    ]
     assert pipeline.inputs() == {
         "panel",
         "panel_summary",
@@ -24,8 +28,8 @@ def test_wiring():
         "borders",
         "params:windowing",
     }
-    assert pipeline.outputs() == {"window_index", "window_counts"}
-    assert pipeline.all_outputs() == {"series_set", "window_index", "window_counts"}
+    assert pipeline.outputs() == {"window_counts", "forecast_origins"}
+    assert pipeline.all_outputs() - pipeline.outputs() == {"series_set", "window_index"}
 
 
 def test_defaults_are_those_of_the_model(defaults):

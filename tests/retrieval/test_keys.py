@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 
 from builders import seasonal_rows, series_of, windows_over
 from tsmemory.backbones import load_backbone
-from tsmemory.retrieval.keys import KeyScaler, embed_windows, query_keys, window_keys
+from tsmemory.retrieval.keys import (
+    KeyScaler,
+    KnownKeys,
+    embed_windows,
+    query_keys,
+    window_keys,
+)
+from tsmemory.scaleout.content_cache import ContentCache
 from tsmemory.scaleout.shards import ShardCache
 
 
@@ -55,10 +62,11 @@ class Counting:
     def __init__(self, fail_at=None):
         self._backbone = load_backbone("seasonal_naive", season=8)
         self.fingerprint = self._backbone.fingerprint
-        self.calls, self._fail_at = 0, fail_at
+        self.calls, self.windows, self._fail_at = 0, 0, fail_at
 
     def embed(self, contexts):
         self.calls += 1
+        self.windows += len(contexts)
         if self.calls == self._fail_at:
             raise KeyboardInterrupt
         return self._backbone.embed(contexts)
@@ -101,3 +109,56 @@ def test_a_shorter_context_is_embedded_again(tmp_path):
     again = Counting()
     embed_windows(again, replace(windows, context_length=20), series, **options)
     assert again.calls == 5
+
+
+@given(st.integers(0, 99), st.integers(1, 40), st.integers(1, 40))
+def test_known_windows_are_found_by_row_and_start(seed, count, asked):
+    rng = np.random.default_rng(seed)
+    series = series_of([np.zeros(30), np.zeros(40)])
+    whole = windows_over(series, 8, 2)
+    known = whole.take(rng.choice(len(whole), count, replace=False))
+    wanted = whole.take(rng.integers(0, len(whole), asked))
+    places = {
+        (row, start): place
+        for place, (row, start) in enumerate(zip(known.row, known.start, strict=True))
+    }
+    expected = [
+        places.get((row, start), -1) for row, start in zip(wanted.row, wanted.start, strict=True)
+    ]
+    found = KnownKeys(known, np.zeros((count, 3), np.float32)).positions(wanted)
+    assert found.tolist() == expected
+    shorter = replace(wanted, context_length=7)
+    assert (KnownKeys(known, np.zeros((count, 3))).positions(shorter) == -1).all()
+
+
+@pytest.mark.parametrize("stride", [1, 3, 50])
+def test_windows_that_were_forecast_are_not_embedded_again(stride):
+    series = series_of(seasonal_rows(np.random.default_rng(0), [60, 70]))
+    windows, backbone = windows_over(series, 24, 4), Counting()
+    forecast = windows.take(slice(None, None, stride))
+    options = {"kind": "embedding", "shard_size": 8}
+    expected = embed_windows(Counting(), windows, series, **options)
+    known = KnownKeys(forecast, expected[::stride])
+    keys = embed_windows(backbone, windows, series, known=known, **options)
+    np.testing.assert_array_equal(keys, expected)
+    assert backbone.windows == len(windows) - len(forecast)
+
+
+def test_embeddings_are_found_by_content(tmp_path):
+    series = series_of(seasonal_rows(np.random.default_rng(0), [60]))
+    windows, answers = windows_over(series, 24, 4), ContentCache(tmp_path)
+
+    def run(backbone, data=series, **options):
+        options = {"kind": "embedding", "shard_size": 8, "answers": answers} | options
+        return embed_windows(backbone, windows, data, **options)
+
+    first, again, changed = Counting(), Counting(), Counting()
+    expected = run(first)
+    np.testing.assert_array_equal(run(again), expected)
+    assert (first.calls, again.calls) == (5, 0)
+    run(changed, series_of([series.row_values(0) * 2]))
+    assert changed.calls == 5
+    # What nobody needs any more is not kept.
+    run(changed, known=KnownKeys(windows, expected))
+    assert changed.calls == 5
+    assert not answers.folder.exists()

@@ -84,6 +84,15 @@ def test_choice_of_horizons(horizons, expected):
     assert choose_horizons(list(horizons)) == expected
 
 
+def test_a_warning_stands_below_the_table(leaderboard):
+    console = Console(file=io.StringIO(), width=200)
+    warning = "The backbone was trained on [m4_hourly]."
+    show_leaderboard(leaderboard, "reports", console, warning=warning)
+    lines = [line.strip() for line in console.file.getvalue().splitlines()]
+    assert lines.index(warning) == lines.index("Reports: reports") - 1
+    assert "trained on" not in _shown(leaderboard, 200)
+
+
 def test_a_backbone_that_a_naive_forecast_beats_is_named(leaderboard):
     assert beaten_by_naive(leaderboard) == []
     assert "naive forecast beats" not in _shown(leaderboard, 80)

@@ -48,6 +48,30 @@ def test_the_calendar_is_shared_by_all_series(panel, scaler):
     assert SeriesSet.from_panel(panel, scaler, "h").calendar.tolist() == [5, 0, 5]
 
 
+def test_timestamps_are_those_of_the_panel(panel, scaler):
+    series = SeriesSet.from_panel(panel, scaler, "h")
+    for row in range(3):
+        stamps = panel.loc[panel["item_id"].astype(str) == series.item_id[row], "timestamp"]
+        steps = np.arange(len(stamps))
+        found = series.timestamps(np.full(len(stamps), row), steps)
+        assert found.dtype == "datetime64[ns]"
+        np.testing.assert_array_equal(found, stamps.to_numpy())
+
+
+@pytest.mark.parametrize("freq", ["ME", "MS", "B", "QS-JAN", "W-MON", "3D"])
+def test_timestamps_of_calendar_steps(freq):
+    """The earliest series is not in use: positions still count from the same grid."""
+    grid = pd.date_range("2020-01-01", periods=30, freq=freq)
+    parts = [(item, grid[first:]) for item, first in (("early", 0), ("a", 4), ("b", 9))]
+    panel = pd.concat(
+        [pd.DataFrame({"item_id": item, "timestamp": stamps, "x": 1.0}) for item, stamps in parts]
+    )
+    scaler = pd.DataFrame({"item_id": ["b", "a"], "channel": "x", "mean": 0.0, "std": 1.0})
+    series = SeriesSet.from_panel(panel, scaler, freq)
+    found = series.timestamps(np.array([0, 1, 1]), np.array([20, 0, 25]))
+    np.testing.assert_array_equal(found, grid[[29, 4, 29]].to_numpy().astype("datetime64[ns]"))
+
+
 def test_row_values_up_to_an_end(panel, scaler):
     series = SeriesSet.from_panel(panel, scaler, "h")
     assert len(series.row_values(1, 7)) == 7
@@ -78,7 +102,7 @@ def test_it_survives_a_round_trip(panel, scaler, tmp_path):
     series = SeriesSet.from_panel(panel, scaler, "h")
     series.save_pretrained(tmp_path / "series")
     loaded = SeriesSet.from_pretrained(tmp_path / "series")
-    for name in ("flat", "offset", "length", "item_id", "channel", "calendar", "mean", "std"):
+    for name in series.__dataclass_fields__:
         np.testing.assert_array_equal(getattr(loaded, name), getattr(series, name))
     assert loaded.summary() == series.summary()
     assert loaded.summary()["missing_share"] == pytest.approx(1 / 80)

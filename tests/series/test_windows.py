@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import series_of
-from tsmemory.series.windows import SPLITS, Windows, count_windows, index_windows
+from tsmemory.series.windows import (
+    SPLITS,
+    Windows,
+    count_windows,
+    index_windows,
+    list_origins,
+)
 
 L = 6
 
@@ -198,3 +204,18 @@ def test_the_fingerprint_covers_all_that_contexts_and_targets_depend_on(change):
     else:
         series = replace(series, **{change: getattr(series, change) + 1})
     assert windows.fingerprint(series) != before
+
+
+def test_origins_are_listed_for_all_that_is_forecast():
+    series = series_of([np.zeros(40)] * 2, items=["b", "a"], channels=["y", "x"], calendar=[0, 7])
+    borders = borders_of((20, 30, 40), (18, 30, 40)).assign(item_id=["b", "a"])
+    table = index(series, borders)
+    asked = list_origins(table, series, context_length=L, horizon=5)
+    lines = table[table["split"] != "datastore"]
+    assert len(asked) == len(lines)
+    begin = pd.Timestamp("2024-01-01")
+    for origin, line in zip(asked.itertuples(), lines.itertuples(), strict=True):
+        assert (origin.item_id, origin.target_name) == (("b", "y"), ("a", "x"))[line.row]
+        assert origin.cutoff == begin + pd.Timedelta(hours=line.start + L - 1 + 7 * line.row)
+        assert (origin.split, origin.horizon) == (line.split, 5)
+    assert set(asked["split"]) == {"train", "validation", "test"}

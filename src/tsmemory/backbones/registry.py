@@ -1,41 +1,72 @@
 """Which backbone a name means."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from tsmemory.backbones.levels import AtLevels
 from tsmemory.backbones.protocol import Backbone, BackboneError
-from tsmemory.backbones.weights import find_local_weights, weights_fingerprint
+from tsmemory.backbones.weights import find_local_weights, find_weights, weights_fingerprint
+from tsmemory.series.reading import SUFFIXES
 
 BUNDLED = Path(__file__).parent / "bundled"
 
 Loader = Callable[..., Backbone]
-_LOADERS: dict[str, Loader] = {}
+Fingerprint = Callable[[str, str | None], str | None]
 
 
-def register_backbone(kind: str, loader: Loader) -> None:
+class Kind(NamedTuple):
+    """How backbones of a kind are loaded and told apart.
+
+    Attributes:
+        loader: Called with ``source`` (name, folder or hub id) and the options given.
+        fingerprint: Digest of what a name (and revision) stands for, without loading it; ``None``
+            where it is not on this machine.
+    """
+
+    loader: Loader
+    fingerprint: Fingerprint
+
+
+_KINDS: dict[str, Kind] = {}
+
+
+def register_backbone(kind: str, loader: Loader, fingerprint: Fingerprint | None = None) -> None:
     """Make a kind of backbone known to :func:`load_backbone`.
 
     Args:
         kind: Name under which it is asked for.
         loader: Called with ``source`` (folder, hub id or ``None``) and the options given.
+        fingerprint: Called with a name and a revision: a digest of what they stand for, without
+            loading it; ``None`` where that is not known. Without it runs cannot resume.
     """
-    _LOADERS[kind] = loader
+    _KINDS[kind] = Kind(loader, fingerprint or (lambda _name, _revision: None))
 
 
 def backbone_kinds() -> tuple[str, ...]:
     """Kinds that are registered, in alphabetical order."""
-    return tuple(sorted(_LOADERS))
+    return tuple(sorted(_KINDS))
 
 
-def load_backbone(name: str | Path, *, kind: str | None = None, **options: Any) -> Backbone:
+def load_backbone(
+    name: str | Path,
+    *,
+    kind: str | None = None,
+    quantile_levels: Sequence[float] | None = None,
+    **options: Any,
+) -> Backbone:
     """Load a frozen backbone.
 
     Args:
-        name: ``"bundled"``, ``"seasonal_naive"``, a local folder, or a hub id such as
-            ``"amazon/chronos-bolt-small"``.
-        kind: Which registered kind reads it; ``chronos_bolt`` when a folder or hub id is given.
-        **options: Passed to the loader (``device``, ``revision``, ``season``, ...).
+        name: ``"bundled"``, ``"seasonal_naive"``, a local folder, a hub id such as
+            ``"amazon/chronos-bolt-small"``, or a CSV or Parquet file of precomputed forecasts.
+        kind: Which registered kind reads it; told from its ``config.json`` if not given.
+        quantile_levels: Levels that it answers at, ascending, 0.5 among them: its own quantiles are
+            interpolated to them. Its own levels if not given.
+        **options: Passed to the loader (``device``, ``dtype``, ``batch_size``, ``rollout``,
+            ``revision``, ``season``, ...).
 
     Returns:
         The backbone, ready to forecast.
@@ -44,41 +75,67 @@ def load_backbone(name: str | Path, *, kind: str | None = None, **options: Any) 
         BackboneError: Unknown kind, or weights that cannot be found or read.
 
     Example:
-        >>> load_backbone("bundled").native_horizon
-        96
+        >>> load_backbone("bundled").quantile_levels[4]
+        0.5
     """
-    if kind is None:
-        kind = str(name) if str(name) in _LOADERS else "chronos_bolt"
-    if kind not in _LOADERS:
-        raise BackboneError(f"unknown backbone kind {kind!r}; known: {', '.join(backbone_kinds())}")
     source = BUNDLED if str(name) == "bundled" else name
-    return _LOADERS[kind](source=source, **options)
+    if kind is None:
+        kind = str(name) if str(name) in _KINDS else _told_kind(source, options)
+    if kind not in _KINDS:
+        raise BackboneError(f"unknown backbone kind {kind!r}; known: {', '.join(backbone_kinds())}")
+    backbone = _KINDS[kind].loader(source=source, **options)
+    if quantile_levels is None or tuple(quantile_levels) == backbone.quantile_levels:
+        return backbone
+    return AtLevels(backbone, quantile_levels)
 
 
-def backbone_fingerprint(name: str, revision: str | None = None) -> str | None:
-    """Tell which weights a name stands for, without loading them and without a network.
+def backbone_fingerprint(
+    name: str, revision: str | None = None, kind: str | None = None
+) -> str | None:
+    """Tell what a name stands for, without loading it and without a network.
 
     Args:
         name: As for :func:`load_backbone`.
         revision: Branch, tag or commit on the hub.
+        kind: As for :func:`load_backbone`.
 
     Returns:
         Digest of the weights; the name of a backbone that has none; ``None`` where the weights are
-        not on this machine, or the kind is not one of this package's.
+        not on this machine, or the kind cannot tell.
     """
-    if name == "seasonal_naive":
-        return name
-    if name in _LOADERS:
-        return None
+    if kind is None:
+        kind = "precomputed" if is_forecast_table(name) else name
+    known = _KINDS.get(kind)
+    return known.fingerprint(name, revision) if known else _weights_here(name, revision)
+
+
+def is_forecast_table(name: str | Path) -> bool:
+    """Whether a name is that of a file of precomputed forecasts, by its ending."""
+    return str(name).lower().endswith(SUFFIXES)
+
+
+def _told_kind(source: str | Path, options: dict[str, Any]) -> str:
+    """The kind that a file's ending, or a folder's configuration, tells."""
+    if is_forecast_table(source):
+        return "precomputed"
+    from tsmemory.backbones.checkpoint import kind_of, read_settings
+    from tsmemory.backbones.devices import check_device
+
+    check_device(options.get("device", "cpu"))  # before anything is downloaded
+    folder = find_weights(source, options.get("revision"))
+    return kind_of(read_settings(folder), folder)
+
+
+def _weights_here(name: str, revision: str | None) -> str | None:
     folder = find_local_weights(BUNDLED if name == "bundled" else name, revision)
     return None if folder is None else weights_fingerprint(folder)
 
 
-def _load_chronos_bolt(source: str | Path, **options: Any) -> Backbone:
-    from tsmemory.backbones.chronos_bolt import ChronosBolt
-
+def _load_torch(module: str, name: str, *, source: str | Path, **options: Any) -> Backbone:
+    """Load a torch backbone; its library is imported only now."""
     options.pop("season", None)
-    return ChronosBolt.from_pretrained(source, **options)
+    made: Backbone = getattr(import_module(module), name).from_pretrained(source, **options)
+    return made
 
 
 def _load_seasonal_naive(source: str | Path, **options: Any) -> Backbone:
@@ -87,5 +144,26 @@ def _load_seasonal_naive(source: str | Path, **options: Any) -> Backbone:
     return SeasonalNaive(season=int(options.get("season", 24)))
 
 
-register_backbone("chronos_bolt", _load_chronos_bolt)
-register_backbone("seasonal_naive", _load_seasonal_naive)
+def _load_precomputed(source: str | Path, **_: Any) -> Backbone:
+    """Read a table of forecasts; what concerns weights and devices does not concern it."""
+    from tsmemory.backbones.precomputed import Precomputed
+
+    return Precomputed.from_pretrained(source)
+
+
+def _table_here(name: str, _revision: str | None) -> str | None:
+    from tsmemory.backbones.forecast_table import table_fingerprint
+
+    return table_fingerprint(name) if Path(name).is_file() else None
+
+
+for _kind, _module, _class in (
+    ("chronos_bolt", "chronos_bolt", "ChronosBolt"),
+    ("chronos2", "chronos2", "Chronos2"),
+    ("timesfm", "timesfm", "TimesFM"),
+):
+    register_backbone(
+        _kind, partial(_load_torch, f"tsmemory.backbones.{_module}", _class), _weights_here
+    )
+register_backbone("seasonal_naive", _load_seasonal_naive, lambda name, _revision: "seasonal_naive")
+register_backbone("precomputed", _load_precomputed, _table_here)

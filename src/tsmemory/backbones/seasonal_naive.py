@@ -4,11 +4,11 @@ from statistics import NormalDist
 
 import numpy as np
 
-from tsmemory.backbones.protocol import BackboneOutput, Float
+from tsmemory.backbones.plain_embedding import plain_embedding
+from tsmemory.backbones.pretraining_data import PretrainingData
+from tsmemory.backbones.protocol import BackboneOutput, Float, Origins
 from tsmemory.fingerprint import digest
 from tsmemory.metrics import seasonal_naive
-
-_KEY_SIZE = 64
 
 
 class SeasonalNaive:
@@ -21,7 +21,8 @@ class SeasonalNaive:
 
     name = "seasonal_naive"
     licence = "Apache-2.0"
-    pretraining_data = "none"
+    pretraining_data = PretrainingData("none: it is not trained", frozenset())
+    needs_origins = False
     quantile_levels = tuple(round(level / 10, 1) for level in range(1, 10))
     context_length = 1 << 20
     native_horizon = 1 << 20
@@ -31,7 +32,9 @@ class SeasonalNaive:
         self.fingerprint = digest({"backbone": self.name, "season": season})
         self._normal = np.array([NormalDist().inv_cdf(q) for q in self.quantile_levels])
 
-    def predict_quantiles(self, contexts: Float, horizon: int) -> Float:
+    def predict_quantiles(
+        self, contexts: Float, horizon: int, *, origins: Origins | None = None
+    ) -> Float:
         """Quantile forecasts, ascending over levels. Shape ``(B, Q, H)``."""
         point = seasonal_naive(contexts, horizon, self.season)
         observed = ~np.isnan(contexts)
@@ -46,18 +49,11 @@ class SeasonalNaive:
 
     def embed(self, contexts: Float) -> Float:
         """The instance-normalised context, averaged down to 64 values. Shape ``(B, 64)``."""
-        seen = ~np.isnan(contexts)
-        count = np.maximum(seen.sum(axis=1, keepdims=True), 1)
-        loc = np.where(seen, contexts, 0).sum(axis=1, keepdims=True) / count
-        centred = np.where(seen, contexts - loc, 0)
-        scale = np.sqrt((centred**2).sum(axis=1, keepdims=True) / count)
-        normal = centred / np.where(scale > 0, scale, 1.0)
-        size = min(_KEY_SIZE, normal.shape[1])
-        edges = np.linspace(0, normal.shape[1], size + 1).astype(int)[:-1]
-        width = np.diff(np.append(edges, normal.shape[1]))
-        return np.asarray(np.add.reduceat(normal, edges, axis=1) / width, dtype=np.float32)
+        return plain_embedding(contexts)
 
-    def encode_and_predict(self, contexts: Float, horizon: int) -> BackboneOutput:
+    def encode_and_predict(
+        self, contexts: Float, horizon: int, *, origins: Origins | None = None
+    ) -> BackboneOutput:
         """Embeddings and quantiles."""
         return BackboneOutput(self.embed(contexts), self.predict_quantiles(contexts, horizon))
 

@@ -3,6 +3,8 @@
 import os
 import socket
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from tsmemory.backbones.protocol import BackboneError
 from tsmemory.fingerprint import digest, known_sha256
@@ -68,8 +70,18 @@ def _missing(folder: Path) -> list[str]:
 
 def _checked(folder: Path, what: str) -> Path:
     if missing := _missing(folder):
-        raise BackboneError(f"{what} folder {folder} lacks {', '.join(missing)}")
+        raise BackboneError(f"{what} folder {folder} lacks {', '.join(missing)}{_hint(missing)}")
     return folder
+
+
+def _hint(missing: list[str]) -> str:
+    """What to do about missing weights: shards and the older, pickled format are not read."""
+    if missing != ["model.safetensors"]:
+        return ""
+    return (
+        " (weights in several files or in pytorch_model.bin are not read: save the model again "
+        "with model.save_pretrained(folder, max_shard_size='100GB'))"
+    )
 
 
 def _is_hub_id(text: str) -> bool:
@@ -101,10 +113,12 @@ def _from_hub(hub_id: str, revision: str | None, what: str) -> Path:
     if (cached := _cached(hub_id, revision)) is not None:
         return cached
     if not _hub_is_reachable():
+        pinned = f"--revision {revision} " if revision else ""
         raise BackboneError(
             f"{what} {hub_id!r} is not in the local cache and the hub cannot be reached. "
             f"On a machine with network run `hf download {hub_id} {' '.join(_FILES)} "
-            f"--local-dir my_{what}`, copy the folder here and give its path as the {what}."
+            f"{pinned}--local-dir {hub_id.split('/')[1]}`, copy the folder here and give its path "
+            f"as the {what}."
         )
     try:
         return Path(snapshot_download(hub_id, revision=revision, allow_patterns=list(_FILES)))
@@ -113,10 +127,18 @@ def _from_hub(hub_id: str, revision: str | None, what: str) -> Path:
 
 
 def _hub_is_reachable() -> bool:
+    """Whether something answers where the hub, or the proxy in front of it, is said to be."""
+    from huggingface_hub import constants
+
     if os.environ.get("HF_HUB_OFFLINE", "0").upper() in {"1", "TRUE", "YES", "ON"}:
         return False
+    target = urlsplit(constants.ENDPOINT)
+    proxy = getproxies().get(target.scheme)
+    if proxy and not proxy_bypass(target.hostname or ""):
+        target = urlsplit(proxy if "//" in proxy else f"//{proxy}")
     try:
-        socket.create_connection(("huggingface.co", 443), timeout=_CONNECT_SECONDS).close()
-    except OSError:
+        port = target.port or (80 if target.scheme == "http" else 443)
+        socket.create_connection((target.hostname or "", port), timeout=_CONNECT_SECONDS).close()
+    except (OSError, ValueError):
         return False
     return True

@@ -5,11 +5,18 @@ from typing import Any
 
 _HOMES = {
     "AtomicJSONDataset": "json_dataset",
+    "ContentCacheDataset": "content_cache_dataset",
     "FolderDataset": "folder_dataset",
     "RawTableDataset": "raw_table_dataset",
     "ShardCacheDataset": "shard_cache_dataset",
 }
-__all__ = ["AtomicJSONDataset", "FolderDataset", "RawTableDataset", "ShardCacheDataset"]
+__all__ = [
+    "AtomicJSONDataset",
+    "ContentCacheDataset",
+    "FolderDataset",
+    "RawTableDataset",
+    "ShardCacheDataset",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from tsmemory.backbones import Backbone
+from tsmemory.backbones import Backbone, Origins
+from tsmemory.backbones.levels import at_levels, check_levels
 from tsmemory.memory.adapter import MemoryAdapter
 from tsmemory.memory.artefact import read_artefact, write_artefact
 from tsmemory.memory.contexts import (
@@ -24,7 +25,7 @@ from tsmemory.memory.contexts import (
 from tsmemory.memory.errors import ForecasterError
 from tsmemory.memory.frames import read_frame
 from tsmemory.memory.fusion import Fusion
-from tsmemory.memory.levels import at_levels, check_levels
+from tsmemory.memory.origins import asked_at, check_origins, refuse_bare_contexts, take_origins
 from tsmemory.memory.parts import check_parts, read_backbone, read_memory
 from tsmemory.series.series_set import Float
 
@@ -107,10 +108,11 @@ class MemoryForecaster:
 
         Raises:
             ForecasterError: A series without observed value or with an infinite one, a horizon
-                below 1, a level outside (0, 1).
+                below 1, a level outside (0, 1), a backbone that looks its forecasts up.
         """
+        refuse_bare_contexts(self.backbone)
         horizon = self._horizon(prediction_length)
-        levels = check_levels(quantile_levels, self.backbone.quantile_levels)
+        levels = check_levels(quantile_levels, self.backbone.quantile_levels, ForecasterError)
         stacked = stack_contexts(contexts, self.adapter.config.context_length)
         quantiles, median = self._forecast(
             stacked, horizon, levels, batch_size, lambda position: f"context {position}"
@@ -152,7 +154,7 @@ class MemoryForecaster:
                 values, duplicate or irregular timestamps.
         """
         horizon = self._horizon(prediction_length)
-        levels = check_levels(quantile_levels, self.backbone.quantile_levels)
+        levels = check_levels(quantile_levels, self.backbone.quantile_levels, ForecasterError)
         length = self.adapter.config.context_length
         series = read_frame(
             df,
@@ -163,7 +165,8 @@ class MemoryForecaster:
             freq=freq,
         )
         contexts = series.contexts.reshape(-1, length)
-        forecast = self._forecast(contexts, horizon, levels, batch_size, series.label)
+        origins = series.origins() if self.backbone.needs_origins else None
+        forecast = self._forecast(contexts, horizon, levels, batch_size, series.label, origins)
         return series.answer(*forecast, quantile_levels)
 
     def save_pretrained(self, folder: str | Path) -> None:
@@ -256,29 +259,32 @@ class MemoryForecaster:
         levels: tuple[float, ...],
         batch_size: int,
         label: Callable[[int], str],
+        origins: Origins | None = None,
     ) -> tuple[Float, Float]:
         """Quantiles ``(B, H, len(levels))`` and median ``(B, H)`` of contexts ``(B, L)``."""
         if batch_size < 1:
             raise ForecasterError(f"batch_size must be at least 1, got {batch_size}")
         check_contexts(contexts, label)
+        if origins is not None:
+            check_origins(self.backbone, origins, horizon)
         native, middle = self.backbone.quantile_levels, self.adapter.config.median
         quantiles = np.empty((len(contexts), horizon, len(levels)), dtype=np.float32)
         median = np.empty((len(contexts), horizon), dtype=np.float32)
         for first in range(0, len(contexts), batch_size):
             part = slice(first, first + batch_size)
             near, level = take_level_off(contexts[part])
-            fused = self._fused(near, horizon)
+            fused = self._fused(near, horizon, take_origins(origins, part, loc=level))
             chosen = at_levels(fused, native, levels).transpose(0, 2, 1)
             quantiles[part] = put_level_back(chosen, level)
             median[part] = put_level_back(fused[:, middle], level)
         return quantiles, median
 
     @torch.inference_mode()
-    def _fused(self, contexts: Float, horizon: int) -> Float:
+    def _fused(self, contexts: Float, horizon: int, origins: Origins | None) -> Float:
         """Fused quantiles at the native levels, ascending over levels. Shape ``(B, Q, H)``."""
         if self.fusion.is_idle:
-            return self.backbone.predict_quantiles(contexts, horizon)
-        output = self.backbone.encode_and_predict(contexts, horizon)
+            return self.backbone.predict_quantiles(contexts, horizon, **asked_at(origins))
+        output = self.backbone.encode_and_predict(contexts, horizon, **asked_at(origins))
         known = output.quantiles[:, :, : self.adapter.config.horizon]
         device = self.adapter.weight.device
         frozen = torch.from_numpy(np.ascontiguousarray(known))

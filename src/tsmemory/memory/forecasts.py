@@ -1,17 +1,25 @@
 """What the frozen backbone says about a split: its keys and quantiles, computed once."""
 
 import json
-from dataclasses import dataclass
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tsmemory.backbones import Backbone
+from tsmemory.backbones.answers import answers_key
 from tsmemory.fingerprint import digest
+from tsmemory.memory.origins import asked_at, window_origins
+from tsmemory.scaleout.content_cache import ContentCache, link_or_save
 from tsmemory.scaleout.shards import OpenShardCache, ShardCache, map_shards
 from tsmemory.series.series_set import Float, SeriesSet
 from tsmemory.series.windows import Windows
+
+_FORMAT = 1  # of the files; what another version of this module has kept is not read
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -24,12 +32,15 @@ class BackboneForecasts:
             disk when loaded, so that only what is asked for is read.
         levels: Quantile levels.
         backbone: The backbone's fingerprint.
+        file: The file that ``quantiles`` is mapped from, where it will never change: saving links
+            to it instead of copying it.
     """
 
     keys: Float
     quantiles: Float
     levels: tuple[float, ...]
     backbone: str
+    file: Path | None = field(default=None, compare=False)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -49,7 +60,7 @@ class BackboneForecasts:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.json").write_text(json.dumps(self.summary()), encoding="utf-8")
         np.save(folder / "keys.npy", self.keys)
-        np.save(folder / "quantiles.npy", self.quantiles)
+        link_or_save(self.quantiles, folder / "quantiles.npy", source=self.file)
 
     @classmethod
     def from_pretrained(cls, folder: Path) -> "BackboneForecasts":
@@ -70,9 +81,15 @@ def forecast_windows(
     *,
     shard_size: int,
     cache: ShardCache | None = None,
+    answers: ContentCache | None = None,
+    settings: Mapping[str, Any] | None = None,
     description: str = "Forecasting",
 ) -> BackboneForecasts:
     """Ask the frozen backbone about every window, to the longest horizon.
+
+    Forecasts are looked up as a whole, by all contexts of the windows, and not one by one: in other
+    batches they are the same but for rounding, so that a mixture of old and new ones would depend
+    on the runs before, and two runs with one seed would not be equal to the bit.
 
     Args:
         backbone: The backbone.
@@ -80,44 +97,71 @@ def forecast_windows(
         series: The rows they lie on.
         shard_size: Windows in a shard.
         cache: Where finished shards are kept, so that a killed run goes on where it was.
+        answers: Where forecasts are found that an earlier run asked for, and kept for the next one.
+        settings: What the backbone was loaded with, as far as its fingerprint does not say it.
         description: Shown beside the progress bar.
 
     Returns:
-        Keys and quantiles. With a cache the quantiles are gathered in a file beside the shards, so
-        that memory does not grow with the windows; they have to be saved before it is cleared.
+        Keys and quantiles. With ``cache`` or ``answers`` the quantiles are mapped from a file
+        there, so that memory does not grow with the windows; they have to be saved before it goes.
+
+    Raises:
+        ValueError: There are no windows.
     """
+    if not len(windows):
+        raise ValueError("there is no window to forecast")
+    key = answers_key(backbone, windows, series, horizon=windows.horizon, settings=settings)
+    key = digest({"key": key, "format": _FORMAT})
+    entry = None if answers is None else answers.find(key)
+    if entry is not None:
+        logger.info("%s: all %d are known from an earlier run", description, len(windows))
+        return _kept(entry)
+    opened = None if cache is None else cache.open(digest([key, shard_size]))
+    found = _forecast_shards(backbone, windows, series, shard_size, opened, description)
+    return found if answers is None else _kept(answers.store(key, found.save_pretrained))
+
+
+def _forecast_shards(
+    backbone: Backbone,
+    windows: Windows,
+    series: SeriesSet,
+    shard_size: int,
+    opened: OpenShardCache | None,
+    description: str,
+) -> BackboneForecasts:
+    """Forecasts shard by shard; with a cache, gathered in a file beside the shards."""
     firsts = list(range(0, len(windows), shard_size))
 
     def forecast_shard(first: int) -> dict[str, np.ndarray]:
         part = windows.take(slice(first, first + shard_size))
-        output = backbone.encode_and_predict(part.contexts(series), windows.horizon)
+        origins = window_origins(part, series) if backbone.needs_origins else None
+        output = backbone.encode_and_predict(
+            part.contexts(series), windows.horizon, **asked_at(origins)
+        )
         return {"keys": output.keys, "quantiles": output.quantiles}
 
-    opened = None
-    if cache:
-        settings = {
-            "backbone": backbone.fingerprint,
-            "device": getattr(backbone, "device", None),
-            "windows": windows.fingerprint(series),
-            "shard_size": shard_size,
-        }
-        opened = cache.open(digest(settings))
-    keys, quantiles = None, None
+    file = None if opened is None else opened.folder / "gathered.npy"
+    keys, quantiles = np.empty(0, np.float32), np.empty(0, np.float32)
     shards = map_shards(forecast_shard, firsts, cache=opened, description=description)
     for first, shard in zip(firsts, shards, strict=True):
-        if keys is None or quantiles is None:
+        if first == 0:
             keys = np.empty((len(windows), *shard["keys"].shape[1:]), np.float32)
-            quantiles = _room(opened, (len(windows), *shard["quantiles"].shape[1:]))
+            quantiles = _room(file, (len(windows), *shard["quantiles"].shape[1:]))
         keys[first : first + shard_size] = shard["keys"]
         quantiles[first : first + shard_size] = shard["quantiles"]
-    if keys is None or quantiles is None:
-        raise ValueError("there is no window to forecast")
-    return BackboneForecasts(keys, quantiles, backbone.quantile_levels, backbone.fingerprint)
+    if isinstance(quantiles, np.memmap):
+        quantiles.flush()
+    return BackboneForecasts(keys, quantiles, backbone.quantile_levels, backbone.fingerprint, file)
 
 
-def _room(opened: OpenShardCache | None, shape: tuple[int, ...]) -> Float:
-    """An array to gather results in: in memory, or mapped to a file beside the shards."""
-    if opened is None:
+def _room(file: Path | None, shape: tuple[int, ...]) -> Float:
+    """An array to gather results in: in memory, or mapped to a file."""
+    if file is None:
         return np.empty(shape, np.float32)
-    path = opened.folder / "gathered.npy"
-    return np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    file.unlink(missing_ok=True)  # a killed run's, to which a saved artefact may be linked
+    return np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape)
+
+
+def _kept(entry: Path) -> BackboneForecasts:
+    """Map an entry of the cache, whose files never change."""
+    return replace(BackboneForecasts.from_pretrained(entry), file=entry / "quantiles.npy")

@@ -14,8 +14,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.tseries.frequencies import to_offset
 
+from tsmemory.backbones import Origins
 from tsmemory.memory.contexts import Real, representable
 from tsmemory.memory.errors import ForecasterError
+from tsmemory.memory.origins import raw_origins
 from tsmemory.series.errors import IngestionError, columns_found
 from tsmemory.series.grid import DAY, Grid, check_frequency, infer_frequency
 from tsmemory.series.series_set import Float, Int
@@ -77,6 +79,11 @@ class FrameSeries:
         item, target = divmod(position, len(self.targets))
         name = f"item {self.item_id[item]!r}"
         return f"{name}, target {self.targets[target]!r}" if len(self.targets) > 1 else name
+
+    def origins(self) -> Origins:
+        """Where the flattened contexts end, their values being in the table's own unit."""
+        last = self._clock.times[self._last].to_numpy()
+        return raw_origins(self.item_id, self.targets, last)
 
     def answer(self, quantiles: Float, median: Float, levels: Sequence[float]) -> pd.DataFrame:
         """Lay forecasts out as a table, ordered by series, target and step.

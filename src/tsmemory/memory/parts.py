@@ -94,7 +94,10 @@ def read_backbone(
                 f"the backbone {str(source)!r} cannot be loaded: {error} "
                 "(from_pretrained takes another folder, or the model itself, as backbone=)"
             ) from error
-    if backbone.fingerprint != about["fingerprint"]:
+    # Precomputed forecasts of new cutoffs are another file, but may be of the same model. That the
+    # levels are the same is checked where the parts are put together.
+    same_model = backbone.needs_origins and backbone.name == about["name"]
+    if backbone.fingerprint != about["fingerprint"] and not same_model:
         raise ForecasterError(
             f"the forecaster was made for the backbone {about['name']!r} with fingerprint "
             f"{about['fingerprint']}, but {backbone.name!r} has fingerprint "

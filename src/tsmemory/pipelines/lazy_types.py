@@ -13,15 +13,17 @@ if TYPE_CHECKING:
     from tsmemory.memory.forecasts import BackboneForecasts
     from tsmemory.memory.seeded import SeededAdapters
     from tsmemory.retrieval.datastore import Datastore
+    from tsmemory.scaleout.content_cache import ContentCache
     from tsmemory.scaleout.shards import ShardCache
     from tsmemory.teacher.neighbours import Neighbours
 else:
-    BackboneForecasts = ClosedForm = Datastore = MemoryForecaster = MethodScores = Any
-    Neighbours = SeededAdapters = ShardCache = Any
+    BackboneForecasts = ClosedForm = ContentCache = Datastore = MemoryForecaster = Any
+    MethodScores = Neighbours = SeededAdapters = ShardCache = Any
 
 __all__ = [
     "BackboneForecasts",
     "ClosedForm",
+    "ContentCache",
     "Datastore",
     "MemoryForecaster",
     "MethodScores",

@@ -1,19 +1,27 @@
 """Keys: what windows are compared by (METHOD 1.2)."""
 
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tsmemory.backbones import Backbone
+from tsmemory.backbones.answers import answers_key
 from tsmemory.fingerprint import digest
+from tsmemory.scaleout.content_cache import ContentCache
 from tsmemory.scaleout.shards import ShardCache, map_shards
-from tsmemory.series.series_set import SeriesSet
+from tsmemory.series.series_set import Int, SeriesSet
 from tsmemory.series.windows import Windows
 
 Float = NDArray[np.float32]
 KeyKind = Literal["embedding", "window"]
+
+_KEYS = "keys.npy"
+logger = logging.getLogger(__name__)
 
 
 def query_keys(kind: KeyKind, embeddings: Float, contexts: Float) -> Float:
@@ -40,6 +48,34 @@ def window_keys(contexts: Float) -> Float:
     return np.asarray(centred / np.where(scale > 0, scale, 1), dtype=np.float32)
 
 
+@dataclass(frozen=True)
+class KnownKeys:
+    """Embeddings that the backbone has given already, beside its forecasts.
+
+    Attributes:
+        windows: M windows.
+        keys: Their embeddings. Shape ``(M, d)``.
+    """
+
+    windows: Windows
+    keys: Float
+
+    def positions(self, windows: Windows) -> Int:
+        """Where the embedding of each window lies in ``keys``, -1 where it is not known. ``(N,)``.
+
+        Both kinds of windows must lie on the same rows.
+        """
+        if windows.context_length != self.windows.context_length or not len(self.windows):
+            return np.full(len(windows), -1, np.int64)
+        span = 1 + max(int(self.windows.start.max()), int(windows.start.max(initial=0)))
+        known = self.windows.row * span + self.windows.start
+        wanted = windows.row * span + windows.start
+        order = np.argsort(known)
+        place = np.searchsorted(known, wanted, sorter=order)
+        found = order[np.minimum(place, len(known) - 1)]
+        return np.where(known[found] == wanted, found, -1)
+
+
 def embed_windows(
     backbone: Backbone,
     windows: Windows,
@@ -47,9 +83,12 @@ def embed_windows(
     *,
     kind: KeyKind,
     shard_size: int,
+    known: KnownKeys | None = None,
     cache: ShardCache | None = None,
+    answers: ContentCache | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> Float:
-    """Keys of many windows, shard by shard.
+    """Keys of many windows; the backbone embeds those that it has not embedded before.
 
     Args:
         backbone: Asked for embeddings where keys are embeddings.
@@ -57,30 +96,63 @@ def embed_windows(
         series: The rows they lie on.
         kind: What the keys are.
         shard_size: Windows in a shard.
+        known: Embeddings of windows on the same rows that need not be asked for again.
         cache: Where finished shards are kept, so that a killed run goes on where it was.
+        answers: Where embeddings are found that an earlier run asked for, and kept for the next.
+        settings: What the backbone was loaded with, as far as its fingerprint does not say it.
 
     Returns:
         Unscaled keys of shape ``(N, d)``.
     """
+    place = np.full(len(windows), -1) if known is None else known.positions(windows)
+    new = np.flatnonzero(place < 0)
+    if answers is not None and (kind == "window" or not len(new)):
+        answers.forget()  # what other settings needed
+    if kind == "window":
+        parts = windows.batches(shard_size)
+        return np.concatenate([window_keys(part.contexts(series)) for part in parts])
+    if known is not None and not len(new):
+        return np.asarray(known.keys[place])
+    embedded = _embed(backbone, windows.take(new), series, shard_size, cache, answers, settings)
+    if known is None or len(new) == len(windows):
+        return embedded
+    keys = np.empty((len(windows), embedded.shape[1]), np.float32)
+    keys[new] = embedded
+    keys[place >= 0] = known.keys[place[place >= 0]]
+    return keys
+
+
+def _embed(
+    backbone: Backbone,
+    windows: Windows,
+    series: SeriesSet,
+    shard_size: int,
+    cache: ShardCache | None,
+    answers: ContentCache | None,
+    settings: Mapping[str, Any] | None,
+) -> Float:
+    """Embeddings as an earlier run has kept them, or else shard by shard. Shape ``(N, d)``."""
+    key = answers_key(backbone, windows, series, horizon=None, settings=settings)
+    entry = None if answers is None else answers.find(key)
+    if entry is not None:
+        logger.info("Embeddings of %d windows are known from an earlier run", len(windows))
+        return np.asarray(np.load(entry / _KEYS, allow_pickle=False), dtype=np.float32)
     firsts = list(range(0, len(windows), shard_size))
 
     def embed_shard(first: int) -> dict[str, np.ndarray]:
-        contexts = windows.take(slice(first, first + shard_size)).contexts(series)
-        keys = backbone.embed(contexts) if kind == "embedding" else window_keys(contexts)
-        return {"keys": keys}
+        part = windows.take(slice(first, first + shard_size))
+        return {"keys": backbone.embed(part.contexts(series))}
 
-    opened = None
-    if cache:
-        settings = {
-            "backbone": backbone.fingerprint,
-            "device": getattr(backbone, "device", None),
-            "windows": windows.fingerprint(series),
-            "kind": kind,
-            "shard_size": shard_size,
-        }
-        opened = cache.open(digest(settings))
+    opened = None if cache is None else cache.open(digest([key, shard_size]))
     shards = map_shards(embed_shard, firsts, cache=opened, description="Embedding windows")
-    return np.concatenate([shard["keys"] for shard in shards])
+    keys = np.concatenate([shard["keys"] for shard in shards])
+
+    def write(folder: Path) -> None:
+        np.save(folder / _KEYS, keys)
+
+    if answers is not None:
+        answers.store(key, write)
+    return keys
 
 
 @dataclass(frozen=True)

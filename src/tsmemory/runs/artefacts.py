@@ -6,6 +6,7 @@ from typing import Any
 from kedro.io import CachedDataset, CatalogProtocol
 from kedro.io.core import AbstractDataset, AbstractVersionedDataset, Version
 
+from tsmemory.io.content_cache_dataset import ContentCacheDataset
 from tsmemory.io.shard_cache_dataset import ShardCacheDataset
 
 Catalog = CatalogProtocol[Any, Any]
@@ -24,8 +25,8 @@ def dataset_of(catalog: Catalog, name: str) -> Dataset | None:
 
 
 def is_workspace(dataset: Dataset | None) -> bool:
-    """Whether it is scratch space, which is no input of the computation."""
-    return isinstance(dataset, ShardCacheDataset)
+    """Whether it is scratch space or a cache, which is no input of the computation."""
+    return isinstance(dataset, (ContentCacheDataset, ShardCacheDataset))
 
 
 def is_persistent(dataset: Dataset | None) -> bool:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from tsmemory.fingerprint import NUMERIC_PACKAGES, digest, installed_versions
+from tsmemory.runs.artefacts import dataset_of
 from tsmemory.runs.meter import highest_resident_bytes
 from tsmemory.runs.record import RunRecord
 
+BACKBONE_CARD = "backbone_card"
 _PACKAGES = (*NUMERIC_PACKAGES, "kedro", "kedro-datasets", "pyarrow", "safetensors", "tsmemory")
 
 
@@ -44,11 +46,25 @@ def build_manifest(record: RunRecord, error: BaseException | None = None) -> dic
         "inputs": _inputs(record),
         "nodes": _nodes(record),
         "artefacts": _artefacts(record),
+        "backbone": None if error is not None else backbone_card(record),
         "packages": installed_versions(_PACKAGES),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "git": record.git,
     }
+
+
+def backbone_card(record: RunRecord) -> dict[str, Any] | None:
+    """What a completed run's evaluation says of the frozen backbone; ``None`` if it had none."""
+    dataset = dataset_of(record.catalog, BACKBONE_CARD)
+    if (
+        BACKBONE_CARD not in record.pipeline.all_outputs()
+        or dataset is None
+        or not dataset.exists()
+    ):
+        return None
+    card: dict[str, Any] = dataset.load()
+    return card
 
 
 def _seeds(path: str, value: Any) -> dict[str, Any]:

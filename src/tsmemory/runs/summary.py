@@ -46,7 +46,11 @@ def leaderboard_tables(leaderboard: "pd.DataFrame", width: int) -> "list[Table]"
 
 
 def show_leaderboard(
-    leaderboard: "pd.DataFrame", folder: str, console: "Console | None" = None
+    leaderboard: "pd.DataFrame",
+    folder: str,
+    console: "Console | None" = None,
+    *,
+    warning: str | None = None,
 ) -> None:
     """Write the leaderboard to the terminal, with one line on where the reports lie.
 
@@ -54,12 +58,15 @@ def show_leaderboard(
         leaderboard: Table ``method, horizon, metric, value, …``.
         folder: Where the reports lie.
         console: Where to write; standard output by default.
+        warning: What readers of the table have to know of the backbone.
     """
     from rich.console import Console
 
     console = console or Console()
     for table in leaderboard_tables(leaderboard, console.width):
         console.print(table)
+    if warning:
+        console.print(warning, highlight=False, markup=False, style="yellow")
     if horizons := beaten_by_naive(leaderboard):
         steps = ", ".join(str(horizon) for horizon in horizons)
         console.print(

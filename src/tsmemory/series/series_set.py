@@ -1,5 +1,6 @@
 """The panel as models read it: univariate rows in train z units, in one flat buffer."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+from tsmemory.series.grid import fixed_step
 
 Float = NDArray[np.float32]
 Int = NDArray[np.int64]
@@ -25,6 +28,8 @@ class SeriesSet:
         calendar: Position of each row's first step on the grid that all series share. ``(R,)``.
         mean: Training mean of each row, raw units. Shape ``(R,)``.
         std: Training standard deviation of each row, raw units. Shape ``(R,)``.
+        begin: Timestamp of each row's first step. Shape ``(R,)``.
+        freq: The step, as pandas writes it.
     """
 
     flat: Float
@@ -35,6 +40,8 @@ class SeriesSet:
     calendar: Int
     mean: NDArray[np.float64]
     std: NDArray[np.float64]
+    begin: NDArray[np.datetime64]
+    freq: str
 
     @classmethod
     def from_panel(cls, panel: pd.DataFrame, scaler: pd.DataFrame, freq: str) -> "SeriesSet":
@@ -68,7 +75,26 @@ class SeriesSet:
             calendar=np.array([grid.searchsorted(starts[i]) for i in item_id], dtype=np.int64),
             mean=mean,
             std=std,
+            begin=np.array([starts[i] for i in item_id], dtype="datetime64[ns]"),
+            freq=freq,
         )
+
+    def timestamps(self, row: Int, step: Int) -> NDArray[np.datetime64]:
+        """When steps of rows are.
+
+        Args:
+            row: Row of each step. Shape ``(B,)``.
+            step: Its position in the row. Shape ``(B,)``.
+
+        Returns:
+            Timestamps ``datetime64[ns]``, as the panel has them. Shape ``(B,)``.
+        """
+        if size := fixed_step(self.freq):
+            return np.asarray(self.begin[row] + (step * size).astype("timedelta64[ns]"))
+        place = self.calendar - self.calendar.min()
+        count = int((place + self.length).max())
+        grid = pd.date_range(self.begin.min(), periods=count, freq=self.freq).as_unit("ns")
+        return np.asarray(grid.to_numpy()[place[row] + step])
 
     def gather(self, row: Int, start: Int, length: int) -> Float:
         """Copy stretches of rows.
@@ -106,8 +132,9 @@ class SeriesSet:
         }
 
     def save_pretrained(self, folder: Path) -> None:
-        """Write ``rows.parquet`` and ``flat.npy``."""
+        """Write ``config.json``, ``rows.parquet`` and ``flat.npy``."""
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.json").write_text(json.dumps({"freq": self.freq}), encoding="utf-8")
         columns = {name: getattr(self, name) for name in _ROW_COLUMNS}
         pd.DataFrame(columns).to_parquet(folder / "rows.parquet")
         np.save(folder / "flat.npy", self.flat)
@@ -119,7 +146,9 @@ class SeriesSet:
         columns = {name: rows[name].to_numpy() for name in _ROW_COLUMNS}
         for name in ("item_id", "channel"):
             columns[name] = columns[name].astype(object)
-        return cls(flat=np.load(folder / "flat.npy"), **columns)
+        columns["begin"] = columns["begin"].astype("datetime64[ns]")
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return cls(flat=np.load(folder / "flat.npy"), freq=config["freq"], **columns)
 
 
-_ROW_COLUMNS = ("offset", "length", "item_id", "channel", "calendar", "mean", "std")
+_ROW_COLUMNS = ("offset", "length", "item_id", "channel", "calendar", "mean", "std", "begin")

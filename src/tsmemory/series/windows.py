@@ -190,6 +190,32 @@ def _observed_enough(
     return np.asarray((in_context <= share * context_length) & (in_target <= share * known))
 
 
+def list_origins(
+    table: pd.DataFrame, series: SeriesSet, *, context_length: int, horizon: int
+) -> pd.DataFrame:
+    """List the forecasts that the windows of an index need of a backbone.
+
+    Args:
+        table: What :func:`index_windows` returned.
+        series: The rows.
+        context_length: L.
+        horizon: H, steps that are forecast.
+
+    Returns:
+        Table ``item_id, target_name, cutoff, split, horizon`` in the order of the index, a line for
+        each window but those that are only stored; ``cutoff`` is the last known step.
+    """
+    asked = table[table["split"] != "datastore"]
+    row, start = (asked[name].to_numpy(dtype=np.int64) for name in ("row", "start"))
+    columns: dict[str, Any] = {}
+    for name, values in (("item_id", series.item_id), ("target_name", series.channel)):
+        names = pd.Categorical(values.astype(str))
+        columns[name] = names[row]
+    columns["cutoff"] = series.timestamps(row, start + context_length - 1)
+    columns["split"] = pd.Categorical(asked["split"], categories=SPLITS[1:])
+    return pd.DataFrame(columns).assign(horizon=np.int32(horizon))
+
+
 def count_windows(
     table: pd.DataFrame,
     series: SeriesSet,

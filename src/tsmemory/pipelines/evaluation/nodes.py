@@ -9,9 +9,11 @@ from tsmemory.pipelines.base_params import Seed
 from tsmemory.pipelines.distillation.params import DistillationParams
 from tsmemory.pipelines.evaluation.params import EvaluationParams
 from tsmemory.pipelines.indexing.params import BackboneParams, IndexingParams
+from tsmemory.pipelines.ingestion.params import IngestionParams
 from tsmemory.pipelines.lazy_types import (
     BackboneForecasts,
     ClosedForm,
+    ContentCache,
     Datastore,
     MemoryForecaster,
     MethodScores,
@@ -25,18 +27,51 @@ from tsmemory.series.series_set import SeriesSet
 from tsmemory.series.windows import Windows
 
 
+def describe_backbone(
+    panel_summary: dict[str, Any], backbone: BackboneParams, ingestion: IngestionParams, domain: str
+) -> dict[str, Any]:
+    """Say what the backbone is, and whether it was trained on what it is judged on.
+
+    Args:
+        panel_summary: Holds the panel's frequency.
+        backbone: Which backbone.
+        ingestion: Names the file, and where it came from.
+        domain: Name of the dataset.
+
+    Returns:
+        Name, licence and training data, the benchmark that the domain is, and a warning.
+    """
+    from tsmemory.backbones.card import backbone_card
+    from tsmemory.backbones.pretraining_data import benchmark_of
+
+    source = ingestion.source.url if ingestion.source else None
+    return backbone_card(
+        load_configured_backbone(backbone, panel_summary),
+        benchmark_of(domain, ingestion.path, source),
+    )
+
+
 def forecast_test_windows(
     series: SeriesSet,
     window_index: pd.DataFrame,
     panel_summary: dict[str, Any],
     workspace: ShardCache,
+    answers: ContentCache,
     windowing: WindowingParams,
     backbone: BackboneParams,
     params: IndexingParams,
 ) -> BackboneForecasts:
     """Ask the frozen backbone about the windows on which everything is judged."""
     return forecast_split(
-        "test", series, window_index, panel_summary, workspace, windowing, backbone, params
+        "test",
+        series,
+        window_index,
+        panel_summary,
+        workspace,
+        answers,
+        windowing,
+        backbone,
+        params,
     )
 
 
@@ -116,6 +151,7 @@ def tabulate_results(
     series: SeriesSet,
     fusion: dict[str, Any],
     teacher_diagnosis: dict[str, Any],
+    backbone_card: dict[str, Any],
     params: EvaluationParams,
     seed: Seed,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any]]:
@@ -126,6 +162,7 @@ def tabulate_results(
         series: Names the channels.
         fusion: Fusions by seed, for the guard's decisions.
         teacher_diagnosis: The teacher's own figures.
+        backbone_card: What the backbone is, to be kept with the metrics.
         params: Bootstrap.
         seed: Draws the bootstrap.
 
@@ -144,6 +181,7 @@ def tabulate_results(
         scores, series, samples=samples, level=level, rng=np.random.default_rng(seed)
     )
     metrics = collect_metrics(scores, series, leaderboard, skill, fusion, teacher_diagnosis)
+    metrics["backbone"] = backbone_card
     return leaderboard, leaderboard, skill, build_calibration(scores), metrics
 
 

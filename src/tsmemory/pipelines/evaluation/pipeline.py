@@ -6,6 +6,7 @@ from kedro.pipeline import Node, Pipeline
 
 from tsmemory.pipelines.evaluation.nodes import (
     collect_fans,
+    describe_backbone,
     forecast_test_windows,
     measure_cost,
     plot_results,
@@ -19,12 +20,24 @@ def create_pipeline(**_: Any) -> Pipeline:
     return Pipeline(
         [
             Node(
+                describe_backbone,
+                inputs=[
+                    "panel_summary",
+                    "params:backbone",
+                    "params:ingestion",
+                    "params:domain",
+                ],
+                outputs="backbone_card",
+                name="describe_backbone",
+            ),
+            Node(
                 forecast_test_windows,
                 inputs=[
                     "series_set",
                     "window_index",
                     "panel_summary",
                     "evaluation_workspace",
+                    "backbone_answers",
                     "params:windowing",
                     "params:backbone",
                     "params:indexing",
@@ -60,6 +73,7 @@ def create_pipeline(**_: Any) -> Pipeline:
                     "series_set",
                     "fusion",
                     "teacher_diagnosis",
+                    "backbone_card",
                     "params:evaluation",
                     "params:seed",
                 ],

@@ -6,8 +6,13 @@ import pandas as pd
 
 from tsmemory.errors import UserError
 from tsmemory.pipelines.indexing.params import BackboneParams, IndexingParams
-from tsmemory.pipelines.lazy_types import BackboneForecasts, Datastore, ShardCache
-from tsmemory.pipelines.loading import forecast_split, load_configured_backbone
+from tsmemory.pipelines.lazy_types import BackboneForecasts, ContentCache, Datastore, ShardCache
+from tsmemory.pipelines.loading import (
+    answer_settings,
+    answers_of,
+    forecast_split,
+    load_configured_backbone,
+)
 from tsmemory.pipelines.windowing.params import WindowingParams
 from tsmemory.series.series_set import SeriesSet
 from tsmemory.series.windows import Windows
@@ -61,17 +66,23 @@ def index_training_windows(
     window_index: pd.DataFrame,
     panel_summary: dict[str, Any],
     workspace: ShardCache,
+    answers: ContentCache,
+    train_forecasts: BackboneForecasts,
     windowing: WindowingParams,
     backbone: BackboneParams,
     params: IndexingParams,
 ) -> Datastore:
-    """Embed the stored training windows and build the datastore.
+    """Build the datastore of the stored training windows.
+
+    Embeddings that came with the forecasts of training windows are not asked for again.
 
     Args:
         series: The rows.
         window_index: All windows.
         panel_summary: Holds the panel's frequency.
         workspace: Where unfinished work is kept.
+        answers: Where the backbone's answers are kept from run to run.
+        train_forecasts: The backbone on the windows that the adapter learns from.
         windowing: Lengths.
         backbone: Whose embedding the keys are.
         params: Keys and index.
@@ -81,16 +92,19 @@ def index_training_windows(
     """
     from tsmemory.retrieval import datastore, keys
 
-    windows = Windows.from_table(
-        window_index, "datastore", windowing.context_length, windowing.longest
-    )
+    lengths = (windowing.context_length, windowing.longest)
+    windows = Windows.from_table(window_index, "datastore", *lengths)
+    trained_on = Windows.from_table(window_index, "train", *lengths)
     stored_keys = keys.embed_windows(
         load_configured_backbone(backbone, panel_summary),
         windows,
         series,
         kind=params.key_kind,
         shard_size=params.shard_size,
+        known=keys.KnownKeys(trained_on, train_forecasts.keys),
         cache=workspace.part("keys"),
+        answers=answers_of("datastore", answers, params),
+        settings=answer_settings(backbone, panel_summary),
     )
     return datastore.Datastore.build(
         stored_keys,
@@ -107,13 +121,22 @@ def forecast_training_windows(
     window_index: pd.DataFrame,
     panel_summary: dict[str, Any],
     workspace: ShardCache,
+    answers: ContentCache,
     windowing: WindowingParams,
     backbone: BackboneParams,
     params: IndexingParams,
 ) -> BackboneForecasts:
     """Ask the frozen backbone about the windows that the adapter learns from."""
     return forecast_split(
-        "train", series, window_index, panel_summary, workspace, windowing, backbone, params
+        "train",
+        series,
+        window_index,
+        panel_summary,
+        workspace,
+        answers,
+        windowing,
+        backbone,
+        params,
     )
 
 
@@ -122,11 +145,20 @@ def forecast_validation_windows(
     window_index: pd.DataFrame,
     panel_summary: dict[str, Any],
     workspace: ShardCache,
+    answers: ContentCache,
     windowing: WindowingParams,
     backbone: BackboneParams,
     params: IndexingParams,
 ) -> BackboneForecasts:
     """Ask the frozen backbone about the windows on which settings are chosen."""
     return forecast_split(
-        "validation", series, window_index, panel_summary, workspace, windowing, backbone, params
+        "validation",
+        series,
+        window_index,
+        panel_summary,
+        workspace,
+        answers,
+        windowing,
+        backbone,
+        params,
     )

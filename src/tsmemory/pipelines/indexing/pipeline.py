@@ -11,15 +11,14 @@ from tsmemory.pipelines.indexing.nodes import (
     index_training_windows,
 )
 
-INPUTS = [
+WINDOWS = [
     "series_set",
     "window_index",
     "panel_summary",
     "indexing_workspace",
-    "params:windowing",
-    "params:backbone",
-    "params:indexing",
+    "backbone_answers",
 ]
+PARAMETERS = ["params:windowing", "params:backbone", "params:indexing"]
 
 
 def create_pipeline(**_: Any) -> Pipeline:
@@ -41,19 +40,19 @@ def create_pipeline(**_: Any) -> Pipeline:
             ),
             Node(
                 index_training_windows,
-                inputs=INPUTS,
+                inputs=[*WINDOWS, "train_forecasts", *PARAMETERS],
                 outputs="datastore",
                 name="index_training_windows",
             ),
             Node(
                 forecast_training_windows,
-                inputs=INPUTS,
+                inputs=[*WINDOWS, *PARAMETERS],
                 outputs="train_forecasts",
                 name="forecast_training_windows",
             ),
             Node(
                 forecast_validation_windows,
-                inputs=INPUTS,
+                inputs=[*WINDOWS, *PARAMETERS],
                 outputs="validation_forecasts",
                 name="forecast_validation_windows",
             ),

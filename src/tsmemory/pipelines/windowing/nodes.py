@@ -10,7 +10,13 @@ from tsmemory.pipelines.windowing.params import WindowingParams
 from tsmemory.series.errors import first_of
 from tsmemory.series.series_set import SeriesSet
 from tsmemory.series.splits import calendar_overlap
-from tsmemory.series.windows import SPLITS, WindowError, count_windows, index_windows
+from tsmemory.series.windows import (
+    SPLITS,
+    WindowError,
+    count_windows,
+    index_windows,
+    list_origins,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +75,26 @@ def list_windows(
     counts["calendar_overlap"] = _overlap(series, borders)
     _report(counts, windowing.max_missing_share)
     return table, counts
+
+
+def list_forecast_origins(
+    series: SeriesSet, window_index: pd.DataFrame, windowing: WindowingParams
+) -> pd.DataFrame:
+    """List the forecasts that the run asks the backbone for.
+
+    Whoever makes forecasts elsewhere (``backbone.kind = precomputed``) finds here which.
+
+    Args:
+        series: The rows.
+        window_index: All windows.
+        windowing: Lengths.
+
+    Returns:
+        Table ``item_id, target_name, cutoff, split, horizon``.
+    """
+    return list_origins(
+        window_index, series, context_length=windowing.context_length, horizon=windowing.longest
+    )
 
 
 def _overlap(series: SeriesSet, borders: pd.DataFrame) -> dict[str, Any]:

@@ -4,11 +4,15 @@ from typing import Any
 
 from kedro.pipeline import Node, Pipeline
 
-from tsmemory.pipelines.windowing.nodes import list_windows, scale_series
+from tsmemory.pipelines.windowing.nodes import (
+    list_forecast_origins,
+    list_windows,
+    scale_series,
+)
 
 
 def create_pipeline(**_: Any) -> Pipeline:
-    """Panel > rows in z units > window index."""
+    """Panel > rows in z units > window index, and the forecasts that it needs."""
     return Pipeline(
         [
             Node(
@@ -22,6 +26,12 @@ def create_pipeline(**_: Any) -> Pipeline:
                 inputs=["series_set", "borders", "params:windowing"],
                 outputs=["window_index", "window_counts"],
                 name="list_windows",
+            ),
+            Node(
+                list_forecast_origins,
+                inputs=["series_set", "window_index", "params:windowing"],
+                outputs="forecast_origins",
+                name="list_forecast_origins",
             ),
         ]
     )
