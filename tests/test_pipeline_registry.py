@@ -35,6 +35,7 @@ VERBS = {
     "list",
     "measure",
     "plot",
+    "pretrain",
     "read",
     "rebuild",
     "scale",

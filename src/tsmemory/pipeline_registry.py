@@ -7,6 +7,7 @@ from tsmemory.pipelines import (
     evaluation,
     indexing,
     ingestion,
+    pretraining,
     sample,
     teacher,
     windowing,
@@ -32,5 +33,6 @@ def register_pipelines() -> dict[str, Pipeline]:
     return {
         "__default__": sum(main_way.values(), start=Pipeline([])),
         **main_way,
+        "pretraining": pretraining.create_pipeline(),
         "sample": sample.create_pipeline(),
     }

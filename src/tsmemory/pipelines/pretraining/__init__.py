@@ -1,0 +1,5 @@
+"""Trains a small backbone on synthetic series, watched on validation splits."""
+
+from tsmemory.pipelines.pretraining.pipeline import create_pipeline
+
+__all__ = ["create_pipeline"]

@@ -1,0 +1,1 @@
+"""Pretraining of a small backbone on synthetic series alone."""

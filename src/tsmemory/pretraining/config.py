@@ -1,0 +1,200 @@
+"""Settings of pretraining, with what is impossible refused where it is written.
+
+Plain frozen dataclasses, free of heavy imports, so that pipelines validate parameters with them
+before anything runs. ``__pydantic_config__`` makes unknown names an error there.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+Precision = Literal["float32", "bfloat16", "float16"]
+Dtype = Literal["float32", "bfloat16", "float16"]
+
+# Names of tsmemory.pretraining.families.FAMILIES, which cannot be imported without torch.
+FAMILY_NAMES = (
+    "calendar",
+    "quasi_periodic",
+    "autoregressive",
+    "wandering",
+    "counts",
+    "machines",
+)
+SHORTEST_CONTEXT = 16  # the corpus shortens contexts down to this many steps
+_STRICT: dict[str, str] = {"extra": "forbid"}
+_DEVICE = re.compile(r"cpu|cuda(:\d+)?")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes of the network.
+
+    Attributes:
+        context_length: The most steps of context that it reads.
+        horizon: Steps that it forecasts in one pass.
+        patch_length: Steps in a token.
+        width: Size of a token's state, ``d_model``.
+        hidden: Width of the feed-forward layers, ``d_ff``.
+        heads: Attention heads; the width is a multiple of it.
+        encoder_layers: Layers that read the context.
+        decoder_layers: Layers of the single token that forecasts.
+    """
+
+    __pydantic_config__: ClassVar = _STRICT
+
+    context_length: int = 2048
+    horizon: int = 720
+    patch_length: int = 64
+    width: int = 256
+    hidden: int = 576
+    heads: int = 4
+    encoder_layers: int = 4
+    decoder_layers: int = 2
+
+    def __post_init__(self) -> None:
+        _positive(self, "context_length", "horizon", "patch_length", "width", "hidden", "heads")
+        _positive(self, "encoder_layers", "decoder_layers")
+        if self.width % self.heads:
+            raise ValueError(
+                f"width must be a multiple of heads, got {self.width} and {self.heads}"
+            )
+        if self.context_length % self.patch_length:
+            raise ValueError(
+                f"context_length must be a multiple of patch_length, got {self.context_length} "
+                f"and {self.patch_length}"
+            )
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """How the network is trained.
+
+    Attributes:
+        kind: ``muon`` orthogonalises the updates of the matrices inside the blocks (Jordan et al.,
+            2024) and leaves the rest to AdamW; ``adamw`` treats all alike.
+        learning_rate: Peak rate.
+        warmup: Steps in which the rate rises from 0.
+        decay: Share of all steps in which it falls to 0, at the end.
+        weight_decay: Decoupled weight decay of matrices; biases, norms and embeddings have none.
+        gradient_clip: Largest norm of a gradient.
+        average: Decay of the exponential moving average of the weights, which is what is kept.
+    """
+
+    __pydantic_config__: ClassVar = _STRICT
+
+    kind: Literal["adamw", "muon"] = "muon"
+    learning_rate: float = 2e-3
+    warmup: int = 500
+    decay: float = 0.35
+    weight_decay: float = 0.01
+    gradient_clip: float = 1.0
+    average: float = 0.998
+
+    def __post_init__(self) -> None:
+        _positive(self, "learning_rate", "gradient_clip")
+        _not_negative(self, "warmup", "weight_decay")
+        _share(self, "decay")
+        if not 0 <= self.average < 1:
+            raise ValueError(f"average must lie in [0, 1), got {self.average}")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How long and on what.
+
+    Attributes:
+        steps: Steps in all.
+        batch: Windows in a step.
+        step_decay: Steps ``h`` ahead weigh ``h^-step_decay`` in the loss.
+        floor: Windows weigh one over the spread that the model expects of them plus this, so that
+            those that nobody can forecast do not outweigh clean ones.
+        seed: Of the initial weights and of the corpus.
+        device: Torch device, which also makes the corpus: another kind of device draws other
+            series.
+        precision: ``bfloat16`` and ``float16`` multiply matrices in half the bits (weights stay
+            float32). ``float16`` scales its losses, which only CUDA devices do.
+        check_every: Steps between points of the loss curve, zero-shot checks and checkpoints.
+        held_out: Held-out synthetic windows of each context length.
+    """
+
+    __pydantic_config__: ClassVar = _STRICT
+
+    steps: int = 12_000
+    batch: int = 256
+    step_decay: float = 0.5
+    floor: float = 0.1
+    seed: int = 0
+    device: str = "cpu"
+    precision: Precision = "bfloat16"
+    check_every: int = 500
+    held_out: int = 512
+
+    def __post_init__(self) -> None:
+        _positive(self, "steps", "batch", "floor", "check_every", "held_out")
+        _not_negative(self, "step_decay", "seed")
+        if not _DEVICE.fullmatch(self.device):
+            raise ValueError(f"device must be cpu, cuda or cuda:<number>, got {self.device!r}")
+        if self.precision == "float16" and self.device == "cpu":
+            raise ValueError(
+                "precision float16 needs a CUDA device; use bfloat16 or float32 on a CPU"
+            )
+
+
+def check_recipe(
+    model: ModelConfig,
+    training: TrainingConfig,
+    *,
+    families: Mapping[str, float],
+    contexts: Mapping[int, float],
+    chunk: int,
+) -> None:
+    """Refuse a corpus that does not fit the network or the batches.
+
+    Args:
+        model: Sizes of the network.
+        training: Holds the batch.
+        families: Share of each family.
+        contexts: Share of each context length.
+        chunk: Series that are made at once.
+
+    Raises:
+        ValueError: It does not fit; the message says which setting to change.
+    """
+    if unknown := [name for name in families if name not in FAMILY_NAMES]:
+        raise ValueError(f"unknown family {unknown[0]!r}; known: {', '.join(FAMILY_NAMES)}")
+    for name, shares in (("family", families), ("context length", contexts)):
+        if any(share < 0 for share in shares.values()) or sum(shares.values()) <= 0:
+            raise ValueError(f"the share of a {name} is at least 0, and one is above it")
+    for length in contexts:
+        if length > model.context_length:
+            raise ValueError(
+                f"contexts of {length} steps are longer than model.context_length, "
+                f"{model.context_length}"
+            )
+        if length % model.patch_length or length < SHORTEST_CONTEXT:
+            raise ValueError(
+                f"contexts must be multiples of model.patch_length, {model.patch_length}, and "
+                f"have at least {SHORTEST_CONTEXT} steps, got {length}"
+            )
+    if chunk < 1 or chunk % training.batch:
+        raise ValueError(
+            f"corpus.chunk must be a multiple of training.batch, got {chunk} and {training.batch}"
+        )
+
+
+def _positive(config: object, *names: str) -> None:
+    for name in names:
+        if not getattr(config, name) > 0:
+            raise ValueError(f"{name} must be above 0, got {getattr(config, name)}")
+
+
+def _not_negative(config: object, *names: str) -> None:
+    for name in names:
+        if not getattr(config, name) >= 0:
+            raise ValueError(f"{name} must not be negative, got {getattr(config, name)}")
+
+
+def _share(config: object, name: str) -> None:
+    if not 0 <= getattr(config, name) <= 1:
+        raise ValueError(f"{name} must lie in [0, 1], got {getattr(config, name)}")

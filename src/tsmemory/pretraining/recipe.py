@@ -1,0 +1,72 @@
+"""Recipes: everything that a pretraining run follows from, as one value."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from tsmemory.fingerprint import digest
+from tsmemory.pretraining.config import (
+    ModelConfig,
+    OptimiserConfig,
+    TrainingConfig,
+    check_recipe,
+)
+from tsmemory.pretraining.corpus import CorpusConfig
+from tsmemory.pretraining.errors import PretrainingError
+
+_SHARES = ("families", "contexts")
+# What the weights of a step do not depend on. The number of steps is among it: rates rise and stay
+# the same way for any number, so that a run may be prolonged from before they fall.
+_FREE = ("steps", "check_every", "held_out")
+
+
+def describe_recipe(
+    model: ModelConfig, corpus: CorpusConfig, optimiser: OptimiserConfig, training: TrainingConfig
+) -> dict[str, Any]:
+    """Everything that a run follows from, as JSON-like values.
+
+    Shares are lists of pairs, since their order decides what is drawn.
+    """
+    shares = {name: [list(pair) for pair in asdict(corpus)[name].items()] for name in _SHARES}
+    return {
+        "model": asdict(model),
+        "corpus": {**asdict(corpus), **shares},
+        "optimiser": asdict(optimiser),
+        "training": asdict(training),
+    }
+
+
+def recipe_digest(recipe: Mapping[str, Any]) -> str:
+    """Digest of a recipe without what the weights of a step do not depend on."""
+    return digest(essence(recipe))
+
+
+def essence(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe without what the weights of a step do not depend on."""
+    training = {n: value for n, value in recipe["training"].items() if n not in _FREE}
+    training["device"] = torch.device(training["device"]).type
+    return {**recipe, "training": training}
+
+
+def refuse_misfits(model: ModelConfig, corpus: CorpusConfig, training: TrainingConfig) -> None:
+    """Refuse settings that do not fit each other.
+
+    Raises:
+        PretrainingError: They do not.
+    """
+    try:
+        check_recipe(
+            model,
+            training,
+            families=corpus.families,
+            contexts=corpus.contexts,
+            chunk=corpus.chunk,
+        )
+        if corpus.horizon != model.horizon:
+            raise ValueError(
+                f"corpus.horizon must be model.horizon, got {corpus.horizon} and {model.horizon}"
+            )
+    except ValueError as error:
+        raise PretrainingError(f"this cannot be pretrained: {error}") from error

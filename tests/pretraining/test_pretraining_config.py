@@ -1,0 +1,57 @@
+import pytest
+
+from tsmemory.pretraining.config import (
+    ModelConfig,
+    OptimiserConfig,
+    TrainingConfig,
+    check_recipe,
+)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: ModelConfig(width=0), "width must be above 0"),
+        (lambda: ModelConfig(heads=3), "width must be a multiple of heads, got 256 and 3"),
+        (lambda: ModelConfig(patch_length=30), "multiple of patch_length, got 2048 and 30"),
+        (lambda: OptimiserConfig(learning_rate=0), "learning_rate must be above 0"),
+        (lambda: OptimiserConfig(warmup=-1), "warmup must not be negative"),
+        (lambda: OptimiserConfig(decay=1.1), "decay must lie in"),
+        (lambda: OptimiserConfig(average=1.0), "average must lie in"),
+        (lambda: TrainingConfig(steps=0), "steps must be above 0"),
+        (lambda: TrainingConfig(floor=0), "floor must be above 0"),
+        (lambda: TrainingConfig(seed=-1), "seed must not be negative"),
+        (lambda: TrainingConfig(device="tpu"), "device must be cpu, cuda"),
+        (lambda: TrainingConfig(precision="float16"), "float16 needs a CUDA device"),
+    ],
+)
+def test_impossible_settings_are_refused(make, said):
+    with pytest.raises(ValueError, match=said):
+        make()
+
+
+def test_half_precision_on_a_gpu_can_be_set_on_any_machine():
+    assert TrainingConfig(precision="float16", device="cuda:1").precision == "float16"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"families": {"weather": 1.0}}, "unknown family 'weather'; known: calendar"),
+        ({"families": {"counts": -0.1}}, "the share of a family"),
+        ({"families": {}}, "the share of a family"),
+        ({"contexts": {64: 0.0}}, "the share of a context length"),
+        ({"contexts": {128: 1.0}}, "longer than model.context_length, 64"),
+        ({"contexts": {20: 1.0}}, "multiples of model.patch_length, 8"),
+        ({"contexts": {8: 1.0}}, "at least 16 steps, got 8"),
+        ({"chunk": 24}, "corpus.chunk must be a multiple of training.batch, got 24 and 16"),
+        ({"chunk": 8}, "corpus.chunk must be a multiple"),
+        ({"chunk": 0}, "corpus.chunk must be a multiple"),
+    ],
+)
+def test_a_corpus_that_does_not_fit_is_refused(changes, said):
+    fitting = {"families": {"counts": 1.0}, "contexts": {64: 1.0, 16: 0.0}, "chunk": 32}
+    model, training = ModelConfig(context_length=64, patch_length=8), TrainingConfig(batch=16)
+    check_recipe(model, training, **fitting)
+    with pytest.raises(ValueError, match=said):
+        check_recipe(model, training, **fitting | changes)
