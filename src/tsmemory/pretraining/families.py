@@ -35,6 +35,7 @@ RHYTHMS: tuple[tuple[float, int, float, float], ...] = (
     (4.0, 1, 4.0, 0.02),
 )
 _FREE_RHYTHM = 0.1  # share of series whose cycle is any length
+_CLEAN = 0.3  # share of calendar series with a tenth of the noise
 _PHASES = 384  # resolution of a cycle's profile
 _CYCLES = 512  # cycles after which their random levels repeat
 
@@ -54,7 +55,8 @@ def calendar(draws: Draws, n: int, length: int) -> Tensor:
     kind = _cycle_kinds(draws, n, ratio).gather(1, (count % ratio).long())
     place = (part * _PHASES).long().clamp_(max=_PHASES - 1)
     profile = _profiles(draws, n).gather(1, place + _PHASES * kind)
-    spread = draws.log_uniform(0.003, 1.0, n, 1)
+    clean = torch.where(draws.chance(_CLEAN, n, 1), 0.1, 1.0)
+    spread = clean * draws.log_uniform(0.003, 1.0, n, 1)
     amplitude = (spread * _cycle_noise(draws, n)).exp().gather(1, index)
     fixed = draws.normal(n, 24).gather(1, (count % ratio).long())
     season = profile * amplitude + _sometimes(draws, n, 0.5, 0.03, 0.7) * fixed
@@ -67,10 +69,10 @@ def calendar(draws: Draws, n: int, length: int) -> Tensor:
     noise = noise * (1 + grows * (profile - 0.5)).clamp_min(0.1)
     return (
         season
-        + _sometimes(draws, n, 0.6, 0.02, 1.5) * weather
+        + clean * _sometimes(draws, n, 0.6, 0.02, 1.5) * weather
         + _sometimes(draws, n, 0.4, 0.1, 2.0) * yearly
         + _sometimes(draws, n, 0.6, 0.03, 2.0) * levels(draws, n, length)
-        + draws.log_uniform(0.01, 2.0, n, 1) * noise
+        + clean * draws.log_uniform(0.01, 2.0, n, 1) * noise
     )
 
 

@@ -42,7 +42,7 @@ def build_manifest(record: RunRecord, error: BaseException | None = None) -> dic
         "parameters": parameters,
         # Whether to resume changes nothing in the results.
         "parameters_fingerprint": digest({k: v for k, v in parameters.items() if k != "resume"}),
-        "seeds": _seeds("", parameters),
+        "seeds": _seeds("", _taken(record, parameters)),
         "inputs": _inputs(record),
         "nodes": _nodes(record),
         "artefacts": _artefacts(record),
@@ -65,6 +65,13 @@ def backbone_card(record: RunRecord) -> dict[str, Any] | None:
         return None
     card: dict[str, Any] = dataset.load()
     return card
+
+
+def _taken(record: RunRecord, parameters: dict[str, Any]) -> dict[str, Any]:
+    """The parameters that the run's pipeline takes: those of other pipelines say nothing of it."""
+    names = {name.removeprefix("params:") for name in record.pipeline.inputs()}
+    roots = {name.partition(".")[0] for name in names}
+    return {name: value for name, value in parameters.items() if name in roots}
 
 
 def _seeds(path: str, value: Any) -> dict[str, Any]:
