@@ -120,7 +120,7 @@ class TrainingConfig:
 
     __pydantic_config__: ClassVar = _STRICT
 
-    steps: int = 12_000
+    steps: int = 8_000
     batch: int = 256
     step_decay: float = 0.5
     floor: float = 0.1
