@@ -60,6 +60,7 @@ def compare(backbone, name, contexts, targets, *, season, scale):
 def split_by_shares(values):
     """Train z units by the first 70 %, test windows in the last 20 %; scale of MASE by channel."""
     train_end, test_begin = int(0.7 * len(values)), int(0.8 * len(values))
+    values = values[:, values[:train_end].std(axis=0) > 0]
     train = values[:train_end]
     return (values - train.mean(axis=0)) / train.std(axis=0), test_begin, train_end
 

@@ -17,7 +17,7 @@ from tsmemory.series.series_set import SeriesSet
 from tsmemory.series.windows import Windows
 from tsmemory.teacher.quantiles import weighted_quantiles
 
-L, H, K, D = 512, 96, 20, 128
+L, H, K, D = 512, 96, 20, 256  # D: of the bundled backbone
 LEVELS = tuple(round(level / 10, 1) for level in range(1, 10))
 
 

@@ -81,7 +81,8 @@ def coloured(noise: Tensor, response: Tensor, length: int) -> Tensor:
     if not len(noise):  # some transforms refuse to do nothing
         return noise[:, :length]
     spectrum = torch.fft.rfft(noise) * response
-    return torch.fft.irfft(spectrum, n=noise.shape[1])[:, :length]
+    series: Tensor = torch.fft.irfft(spectrum, n=noise.shape[1])
+    return series[:, :length]
 
 
 def frequencies(length: int, device: torch.device) -> Tensor:
