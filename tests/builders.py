@@ -8,6 +8,8 @@ import pandas as pd
 
 from tsmemory.series.series_set import SeriesSet
 from tsmemory.series.windows import Windows
+from tsmemory.teacher.confidence import percentiles
+from tsmemory.teacher.neighbours import Neighbours
 
 LEVELS = tuple(round(level / 10, 1) for level in range(1, 10))
 HOUR = np.timedelta64(1, "h")
@@ -62,6 +64,22 @@ def windows_over(
         context_length=context_length,
         horizon=horizon,
     )
+
+
+def neighbours_of(
+    position: object,
+    weight: object,
+    k_min: int = 1,
+    *,
+    nearest: object = None,
+    kind: str = "max_weight",
+) -> Neighbours:
+    """Neighbours as given; all equally near unless told."""
+    position = np.asarray(position, np.int32)
+    nearest = np.ones(len(position)) if nearest is None else nearest
+    nearest = np.asarray(nearest, np.float32)
+    weight = np.asarray(weight, np.float32)
+    return Neighbours(position, weight, k_min, nearest, percentiles(nearest), kind)
 
 
 def hourly_panel(values: dict[str, np.ndarray], item: str = "one") -> pd.DataFrame:

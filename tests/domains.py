@@ -7,7 +7,7 @@ from tsmemory.backbones import load_backbone
 from tsmemory.memory.forecasts import forecast_windows
 from tsmemory.memory.split import Split
 from tsmemory.retrieval.datastore import Datastore
-from tsmemory.retrieval.keys import window_keys
+from tsmemory.retrieval.keys import KeyConfig, window_keys
 from tsmemory.series.windows import Windows
 from tsmemory.teacher.neighbours import find_neighbours
 from tsmemory.teacher.synthesis import Teacher
@@ -33,7 +33,7 @@ class Domain:
             keys,
             self.train_windows,
             self.series,
-            key_kind="window",
+            key=KeyConfig("window"),
             index_kind="flat",
             same_channel=True,
         )

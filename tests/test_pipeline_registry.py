@@ -22,6 +22,7 @@ FOLDERS = {
     "reporting": {"08_reporting"},
 }
 VERBS = {
+    "calibrate",
     "collect",
     "count",
     "describe",
@@ -43,10 +44,12 @@ VERBS = {
     "search",
     "split",
     "tabulate",
+    "write",
 }
 VERSIONED = {
     "datastore",
     "neighbours",
+    "teacher_calibration",
     "adapter",
     "fusion",
     "loss_curve",

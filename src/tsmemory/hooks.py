@@ -16,6 +16,7 @@ from tsmemory.runs.artefacts import Catalog, artefact_path, dataset_of
 from tsmemory.runs.record import MANIFEST, MANIFEST_VERSIONS, RunRecord
 
 LEADERBOARD = "leaderboard"
+REPORT = "report"
 USELESS_WARNINGS = (
     # Chronos: longer horizons are rolled out on purpose, and measured.
     "We recommend keeping prediction length",
@@ -122,8 +123,12 @@ class RunHooks:
             path = artefact_path(dataset, None)
             if dataset is not None and path is not None:
                 card = backbone_card(self.record) or {}
-                folder = self.record.shown(path.parent)
-                show_leaderboard(dataset.load(), folder, warning=card.get("contamination"))
+                show_leaderboard(
+                    dataset.load(),
+                    self.record.shown(path.parent),
+                    warning=card.get("contamination"),
+                    report=self._report(pipeline, catalog),
+                )
 
     @hook_impl
     def on_pipeline_error(self, error: Exception, catalog: Catalog) -> None:
@@ -133,6 +138,13 @@ class RunHooks:
                 self._close(catalog, error)
             finally:
                 self.record.release()
+
+    def _report(self, pipeline: Pipeline, catalog: Catalog) -> str | None:
+        """Where the report of the run lies, if it has one."""
+        if self.record is None or REPORT not in pipeline.all_outputs() or REPORT not in catalog:
+            return None
+        path = artefact_path(dataset_of(catalog, REPORT), None)
+        return None if path is None or not path.exists() else self.record.shown(path)
 
     def _close(self, catalog: Catalog, error: Exception | None = None) -> None:
         """Stop the clock and save the manifest wherever the catalog has a place for it."""

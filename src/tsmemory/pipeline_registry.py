@@ -3,6 +3,7 @@
 from kedro.pipeline import Pipeline
 
 from tsmemory.pipelines import (
+    benchmark,
     distillation,
     evaluation,
     indexing,
@@ -33,6 +34,7 @@ def register_pipelines() -> dict[str, Pipeline]:
     return {
         "__default__": sum(main_way.values(), start=Pipeline([])),
         **main_way,
+        "benchmark": benchmark.create_pipeline(),
         "pretraining": pretraining.create_pipeline(),
         "sample": sample.create_pipeline(),
     }

@@ -13,6 +13,7 @@ from tsmemory.memory.adapter import AdapterConfig, MemoryAdapter
 from tsmemory.memory.fusion import Fusion
 from tsmemory.memory.ridge import RidgeSums
 from tsmemory.retrieval.datastore import Datastore
+from tsmemory.retrieval.keys import KeyConfig
 from tsmemory.series.series_set import SeriesSet
 from tsmemory.series.windows import Windows
 from tsmemory.teacher.quantiles import weighted_quantiles
@@ -71,7 +72,7 @@ def test_ridge_sums(benchmark, series, windows):
 def test_embargoed_search(benchmark, series, windows):
     keys = np.random.default_rng(1).normal(size=(len(windows), D)).astype(np.float32)
     datastore = Datastore.build(
-        keys, windows, series, key_kind="embedding", index_kind="flat", same_channel=True
+        keys, windows, series, key=KeyConfig("embedding"), index_kind="flat", same_channel=True
     )
     found, _ = benchmark(datastore.search, keys, windows, series, k=K, embargo="overlap")
     assert (found >= 0).all()

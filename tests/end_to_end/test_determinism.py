@@ -19,7 +19,7 @@ def test_two_runs_with_one_seed_are_bit_identical(base, fresh):
         timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Reports: data/08_reporting/test" in done.stdout
+    assert "Report: data/08_reporting/test/report.html" in done.stdout
     first, second = base.digests(), fresh.digests()
     assert len(first) > 40
     assert second == first

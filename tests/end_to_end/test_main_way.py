@@ -71,9 +71,9 @@ def test_the_other_tables(base):
     assert (latency["value"] > 0).all()
     calibration = base.report("calibration.csv")
     assert set(calibration["level"]) == set(LEVELS)
-    assert (
-        calibration.groupby("method")["observed"].apply(lambda x: x.is_monotonic_increasing).all()
-    )
+    assert set(calibration["horizon"]) == set(HORIZONS)
+    curves = calibration.groupby(["method", "horizon"])["observed"]
+    assert curves.apply(lambda x: x.is_monotonic_increasing).all()
     losses = pd.read_csv(base.artefact("loss_curve"))
     assert set(losses["seed"]) == {0, 1}
     assert losses.groupby("seed")["epoch"].min().tolist() == [0, 0]
@@ -100,7 +100,11 @@ def test_the_manifest_accounts_for_everything(base):
     assert {line["dataset"] for line in manifest["artefacts"]} == pipeline.all_outputs()
     for line in manifest["artefacts"]:
         assert line["sha256"] == sha256_of_path(base.folder / line["path"])
-    assert manifest["seeds"] == {"seed": 0, "distillation.seeds": [0, 1]}
+    assert manifest["seeds"] == {
+        "seed": 0,
+        "distillation.seeds": [0, 1],
+        "benchmark.ablation.seeds": [0],
+    }
     sample = base.folder / "data/01_raw/tmy_weather.parquet"
     assert manifest["inputs"] == [
         {"dataset": "params:backbone", "fingerprint": weights_fingerprint(BUNDLED)},
@@ -164,10 +168,26 @@ def test_the_shipped_forecaster_says_what_was_scored(base, tmp_path, monkeypatch
     assert not forecaster.fusion.is_idle
     mean, std = (part[windows.row, None] for part in (series.mean, series.std))
     contexts = (windows.contexts(series) * std + mean).astype(np.float32)
-    quantiles, median = forecaster.predict_quantiles(contexts, 16, LEVELS)
+    channels = series.channel[windows.row]
+    quantiles, median = forecaster.predict_quantiles(contexts, 16, LEVELS, channels=channels)
     found = (quantiles.numpy().transpose(0, 2, 1) - mean[:, :, None]) / std[:, :, None]
     np.testing.assert_allclose(found, scored, atol=1e-4)
     np.testing.assert_array_equal(median.numpy(), quantiles.numpy()[:, :, 4])
+
+
+def test_the_report_says_what_the_tables_say(base):
+    data = base.report("report.json")
+    page = (base.folder / "data/08_reporting/test/report.html").read_text(encoding="utf-8")
+    table = base.report("leaderboard.csv")
+    crps = table[(table["method"] == "tsmemory") & (table["metric"] == "crps")]
+    lines = data["sections"]["leaderboard"]["tables"]["leaderboard_crps"]["data"]
+    found = {line["horizon"]: line["value"] for line in lines if line["method"] == "tsmemory"}
+    assert found == pytest.approx(dict(zip(crps["horizon"], crps["value"], strict=True)))
+    assert all(sentence in page.replace("&#39;", "'") for sentence in data["verdict"])
+    card = base.report("run_card.json")
+    assert card["parameters"]["windowing"]["horizons"] == list(HORIZONS)
+    assert card["fingerprints"]["input"] == card["panel"]["sha256"]
+    assert data["domain"] == "test"
 
 
 def test_a_table_is_forecast_as_the_fans_show(base):

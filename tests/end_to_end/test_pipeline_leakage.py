@@ -12,9 +12,11 @@ FROM_TRAINING = (
     "datastore",
     "train_forecasts",
     "neighbours",
-    "teacher_diagnosis",
+    "teacher_calibration",
 )
 FROM_VALIDATION = (
+    "teacher_diagnosis",
+    "teacher_diagnosis_table",
     "validation_forecasts",
     "closed_form",
     "adapter",

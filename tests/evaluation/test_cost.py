@@ -2,11 +2,16 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
+from torch.backends import mha
 
+from builders import LEVELS, save_tiny_bolt
 from domains import H, L
-from tsmemory import MemoryForecaster
+from tsmemory import MemoryForecaster, load_backbone
 from tsmemory.evaluation import cost
+from tsmemory.memory.adapter import AdapterConfig, MemoryAdapter
 from tsmemory.memory.fusion import Fusion
+from tsmemory.memory.paper_adapter import PaperAdapter, PaperConfig
 
 OPEN = Fusion(4, (0.7, 0.2, 0.0), (1.0, 0.5, 0.0), (1.3, 0.8, 1.0))
 
@@ -52,7 +57,9 @@ def test_one_line_for_each_combination(table):
     assert set(ratio["method"]) == {"tsmemory"}
     pairs = list(zip(ratio["horizon"], ratio["batch"], strict=True))
     assert sorted(pairs) == [(4, 1), (4, 5), (H, 1), (H, 5)]
-    assert len(table) == 8 + 4 + 3 + 2
+    # A seasonal naive backbone multiplies nothing, so only the adapter has its work counted.
+    assert table.loc[table["metric"].str.contains("flops"), "horizon"].tolist() == [4, H]
+    assert len(table) == 8 + 4 + 2 + 3 + 2
 
 
 def test_values_are_positive(table):
@@ -81,6 +88,49 @@ def test_the_datastore_is_what_retrieval_has_to_hold(table, domain):
     places += windows * domain.store.calendar.itemsize
     assert value_of(table, "datastore_windows") == windows
     assert value_of(table, "datastore_bytes_at_inference") == keys + places
+
+
+def test_the_work_of_the_adapter_is_that_of_its_products(table, domain, forecaster):
+    config = forecaster.adapter.config
+    patches, keys = -(-L // config.patch_length), domain.train.forecasts.keys.shape[1]
+    width, blocks = config.width, config.blocks
+    for horizon in (4, H):
+        products = patches * config.patch_length * config.patch_width
+        products += (patches * config.patch_width + keys) * width
+        products += L * horizon + width * (horizon + blocks + 8 * blocks)
+        counted = table[
+            (table["metric"] == "adapter_flops_per_window") & (table["horizon"] == horizon)
+        ]
+        assert counted["value"].item() == 2 * products
+
+
+def test_attention_is_counted_whatever_kernel_computes_it():
+    config = PaperConfig(16, 6, LEVELS, 4, width=8, heads=2, feedforward=5, encoder_layers=1)
+    adapter = PaperAdapter(config).eval().requires_grad_(False)
+    inputs = torch.randn(1, 16), torch.zeros(1, 9, 6), torch.zeros(1, 3)
+    P, S, D, F, layers = 4, 6, 8, 5, config.decoder_layers
+    encoder = 4 * P * D * D + 2 * P * P * D + 2 * P * D * F
+    own = 4 * S * D * D + 2 * S * S * D
+    across = 2 * S * D * D + 2 * P * D * D + 2 * S * P * D
+    products = 4 * P * D + encoder + layers * (own + across + 2 * S * D * F) + S * D * 9
+    assert cost.count_flops(lambda: adapter(*inputs)) == 2 * products
+    assert mha.get_fastpath_enabled()
+
+
+def test_a_real_backbone_is_counted(tmp_path, domain):
+    backbone = load_backbone(save_tiny_bolt(tmp_path, context_length=L, horizon=8))
+    adapter = MemoryAdapter(AdapterConfig(L, H, backbone.quantile_levels, 16, block=4))
+    forecaster = MemoryForecaster(backbone, adapter, OPEN, backbone_source="tiny", domain=None)
+    contexts = domain.validation_windows.take(slice(0, 1)).contexts(domain.series)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cost, "_BUDGET_SECONDS", 0.0)
+        table = cost.measure_cost(
+            forecaster, backbone, contexts, horizons=(8, H), batches=(), datastore=domain.store
+        )
+    frozen = table[table["method"] == "frozen"].set_index(["metric", "horizon"])["value"]
+    assert frozen["parameters", ""] == backbone.parameter_count > 1000
+    # One pass reaches 8 steps; the second pass to 10 costs as much again.
+    assert frozen["flops_per_window", H] == 2 * frozen["flops_per_window", 8] > 0
 
 
 class Clock:

@@ -45,7 +45,7 @@ def scores_of(row, origin_time, horizons, *, stride=1, complete=None, seed=0):
     return MethodScores(
         methods=methods,
         seeds={"ridge": 1, "frozen": 1, "tsmemory": 3},
-        below={method: rng.uniform(size=len(LEVELS)) for method in methods},
+        below={method: rng.uniform(size=(len(horizons), len(LEVELS))) for method in methods},
         levels=LEVELS,
         row=np.asarray(row),
         origin_time=np.asarray(origin_time),
@@ -250,9 +250,10 @@ def test_the_same_seed_gives_the_same_tables():
 
 
 def test_calibration_lists_the_observed_shares():
-    scores = two_rows(10, (3,))
+    scores = two_rows(10, (3, 5))
     table = build_calibration(scores)
-    assert list(table) == ["method", "level", "observed"]
-    assert len(table) == len(BIAS) * len(LEVELS)
+    assert list(table) == ["method", "horizon", "level", "observed"]
+    assert len(table) == len(BIAS) * 2 * len(LEVELS)
     for line in table.itertuples():
-        assert line.observed == scores.below[line.method][LEVELS.index(line.level)]
+        place = scores.horizons.index(line.horizon), LEVELS.index(line.level)
+        assert line.observed == scores.below[line.method][place]

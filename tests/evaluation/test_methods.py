@@ -14,6 +14,7 @@ from tsmemory.memory.fusion import Fusion
 from tsmemory.memory.split import Split
 from tsmemory.metrics import last_value, seasonal_naive
 from tsmemory.teacher.neighbours import find_neighbours
+from tsmemory.teacher.rerank import Rerank
 
 BLOCK, MEDIAN = 4, LEVELS.index(0.5)
 OPEN = Fusion(BLOCK, (0.7, 0.2, 0.0), (1.0, 0.5, 0.0), (1.3, 0.8, 1.0))
@@ -229,3 +230,24 @@ def test_without_neighbours_the_backbone_stands(domain, halves, online):
     found = causal(early)
     np.testing.assert_allclose(found[first], test.forecasts.quantiles[first], atol=1e-6)
     assert np.isfinite(found).all()
+
+
+def test_what_is_retrieved_online_is_re_ranked_as_for_the_teacher(domain, online):
+    split = domain.validation.take(np.arange(20))
+    chosen = replace(online, rerank=Rerank(40, 8))
+    windows = split.windows
+    neighbours = find_neighbours(
+        domain.store,
+        split.forecasts.keys,
+        windows,
+        split.series,
+        k=6,
+        k_min=1,
+        temperature=0.3,
+        embargo="overlap",
+        shard_size=20,
+        rerank=Rerank(40, 8),
+    )
+    expected = domain.teacher.quantiles(windows, neighbours, H)
+    np.testing.assert_array_equal(chosen.retrieved(split), expected)
+    assert not np.array_equal(online.retrieved(split), expected)

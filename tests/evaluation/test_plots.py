@@ -76,12 +76,13 @@ def skill(horizons=(24, 96), channels=("a", "b"), **by_method):
     return pd.DataFrame(lines)
 
 
-def calibration():
+def calibration(horizons=(24,)):
     levels = np.array([0.1, 0.5, 0.9])
     return pd.DataFrame(
         [
-            {"method": method, "level": level, "observed": level + bias}
+            {"method": method, "horizon": horizon, "level": level, "observed": level + bias}
             for method, bias in (("tsmemory", 0.01), ("frozen", 0.05), ("ridge", -0.02))
+            for horizon in horizons
             for level in levels
         ]
     )
@@ -98,7 +99,8 @@ def fans(kinds=("best", "median", "worst")):
                 for step in (0, 1):
                     value = middle + step + 10 * (level - 0.5)
                     lines.append((kind, f"label of {kind}", step, method, level, value))
-    return pd.DataFrame(lines, columns=["kind", "label", "step", "method", "level", "value"])
+    columns = ["kind", "label", "step", "method", "level", "value"]
+    return pd.DataFrame(lines, columns=columns).assign(skill=0.25)
 
 
 def named(figure, name, **where):
@@ -214,6 +216,18 @@ def test_fusion_shades_nothing_where_the_guard_is_open(opened):
     assert not named(figure, "other seeds")
 
 
+def test_fusion_draws_what_else_is_mixed():
+    mixed = fusion(seeds=("0",))
+    mixed["0"]["naive"] = {"last_value": [0.0] * 4, "seasonal": [0.4, 0, 0, 0.1], "season": 24}
+    mixed["0"]["residuals"] = {"weight": [0.0, 0.2, 0.0, 0.0]}
+    figure = draw_fusion(mixed)
+    (seasonal,) = named(figure, "seasonal naive, seed 0")
+    assert seasonal.y == (0.4, 0, 0, 0.1, 0.1)
+    assert "steps 1 to 24: seasonal naive 0.4" in seasonal.hovertext[0]
+    assert len(named(figure, "residual spread, seed 0")) == 1
+    assert not named(figure, "last value, seed 0")
+
+
 def test_fusion_without_a_report():
     plain = {key: value for key, value in fusion()["0"].items() if key != "report"}
     figure = draw_fusion({"0": plain})
@@ -305,13 +319,30 @@ def test_calibration_lets_two_methods_stand_out():
     assert ridge.line.width < frozen.line.width
 
 
+def test_calibration_has_a_panel_for_each_of_four_horizons():
+    figure = draw_calibration(calibration(horizons=(24, 96, 192, 336, 720)))
+    assert panel_titles(figure) == [f"up to {h} steps ahead" for h in (24, 96, 336, 720)]
+    assert len(named(figure, "tsmemory")) == 4
+    assert len(named(figure, "tsmemory", showlegend=True)) == 1
+
+
+def test_names_cannot_be_markup():
+    figure = draw_fans(fans().assign(label="<b>x</b> & <a href='y'>z</a>"))
+    assert "&lt;b&gt;x&lt;/b&gt; &amp; &lt;a href='y'&gt;z" in panel_titles(figure)[0]
+    drawn = draw_skill(skill(channels=("<i>a</i>", "b")))
+    assert "&lt;i&gt;a&lt;/i&gt;" in drawn.layout.yaxis2.ticktext
+    texts = [text for trace in named(drawn, "tsmemory") for text in trace.hovertext]
+    assert any("&lt;i&gt;a&lt;/i&gt;" in text for text in texts)
+    assert not any("<i>" in text for text in texts)
+
+
 def test_fans_show_truth_band_and_median_in_steps_ahead():
     figure = draw_fans(fans())
     # Panels count from the bottom.
     assert panel_titles(figure) == [
-        "worst: label of worst",
-        "median: label of median",
-        "best: label of best",
+        "worst: label of worst, skill 25.0%",
+        "median: label of median, skill 25.0%",
+        "best: label of best, skill 25.0%",
     ]
     truth = named(figure, "truth", yaxis="y")[0]
     assert truth.x == (-2, -1, 0, 1, 2)
@@ -334,5 +365,5 @@ def test_fans_name_each_method_once():
 
 def test_fans_of_one_window():
     figure = draw_fans(fans(kinds=("median",)))
-    assert panel_titles(figure) == ["median: label of median"]
+    assert panel_titles(figure) == ["median: label of median, skill 25.0%"]
     assert len(figure.data) == 7

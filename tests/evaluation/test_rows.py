@@ -153,12 +153,18 @@ def test_the_guards_decisions_are_summed_up(halves, scores):
     assert value["guard"] == {
         "3": {
             "mean_location_weight": pytest.approx(0.3),
+            "mean_last_value_weight": 0.0,
+            "mean_seasonal_naive_weight": 0.0,
             "mean_spread_weight": pytest.approx(1 / 3),
+            "mean_residuals_weight": 0.0,
             "share_of_blocks_closed": pytest.approx(1 / 3),
         },
         "4": {
             "mean_location_weight": pytest.approx(0.5 / 3),
+            "mean_last_value_weight": 0.0,
+            "mean_seasonal_naive_weight": 0.0,
             "mean_spread_weight": 1.0,
+            "mean_residuals_weight": 0.0,
             "share_of_blocks_closed": 0.0,
         },
     }

@@ -107,16 +107,25 @@ def test_trained_methods_are_means_over_seeds(test_split, scores):
 
 def test_below_is_the_share_of_known_targets_at_or_below_each_level(test_split, scores):
     target = test_split.windows.targets(test_split.series)
-    known = ~np.isnan(target)
-    assert 0 < (~known).sum() < known.size / 2
-    shares = []
-    for method in (frozen, *METHODS["trained"]):
-        quantiles = method(test_split)
-        shares.append([(target <= quantiles[:, q])[known].mean() for q in range(len(LEVELS))])
-    np.testing.assert_allclose(scores.below["frozen"], shares[0])
-    np.testing.assert_allclose(scores.below["trained"], np.mean(shares[1:], axis=0))
+    for number, horizon in enumerate(HORIZONS):
+        known = ~np.isnan(target) & test_split.windows.complete(horizon)[:, None]
+        known[:, horizon:] = False
+        assert 0 < known.sum() < known.size
+        shares = []
+        for method in (frozen, *METHODS["trained"]):
+            quantiles = method(test_split)
+            shares.append([(target <= quantiles[:, q])[known].mean() for q in range(len(LEVELS))])
+        np.testing.assert_allclose(scores.below["frozen"][number], shares[0])
+        np.testing.assert_allclose(scores.below["trained"][number], np.mean(shares[1:], axis=0))
     exact = score(test_split, {"exact": [lambda split: np.nan_to_num(_targets(split))]})
     np.testing.assert_array_equal(exact.below["exact"], 1.0)
+
+
+def test_below_is_not_known_where_no_window_reaches_the_horizon(test_split):
+    windows = replace(test_split.windows, limit=test_split.windows.origin + HORIZONS[0])
+    short = score(Split(test_split.series, windows, test_split.forecasts))
+    assert np.isfinite(short.below["frozen"][0]).all()
+    assert np.isnan(short.below["frozen"][1]).all()
 
 
 def _targets(split):

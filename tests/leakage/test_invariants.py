@@ -21,17 +21,21 @@ from tsmemory.memory.fusion_fit import fit_fusion
 from tsmemory.memory.split import Split, memory_parts
 from tsmemory.memory.training import distil
 from tsmemory.retrieval.datastore import Datastore
-from tsmemory.retrieval.keys import KeyScaler, embed_windows
+from tsmemory.retrieval.embeddings import embed_windows
+from tsmemory.retrieval.keys import KeyConfig, KeyScaler, key_parts
 from tsmemory.series.scaling import fit_scaler
 from tsmemory.series.series_set import SeriesSet
 from tsmemory.series.splits import split_borders
 from tsmemory.series.windows import SPLITS, Windows, index_windows
+from tsmemory.teacher.calibration_fit import fit_calibration
 from tsmemory.teacher.neighbours import find_neighbours
+from tsmemory.teacher.rerank import Rerank
 from tsmemory.teacher.synthesis import Teacher, TeacherTargets
 
 L, H, BLOCK, LENGTH = 32, 8, 4, 500
 TRAIN_END, VALIDATION_END = 300, 400
 CHANNELS = ("x", "y")
+PLAIN = KeyConfig()
 FUSION = FusionConfig(block=BLOCK, guard=GuardConfig(samples=200))
 
 
@@ -67,13 +71,17 @@ class Artefacts:
         self.windows = {s: Windows.from_table(self.index, s, L, H) for s in SPLITS}
         self.backbone = load_backbone("seasonal_naive", season=8)
         self.keys = embed_windows(
-            self.backbone, self.windows["datastore"], self.series, kind="embedding", shard_size=200
+            self.backbone,
+            self.windows["datastore"],
+            self.series,
+            config=KeyConfig(),
+            shard_size=200,
         )
         self.store = Datastore.build(
             self.keys,
             self.windows["datastore"],
             self.series,
-            key_kind="embedding",
+            key=KeyConfig(),
             index_kind="flat",
             same_channel=True,
         )
@@ -90,6 +98,16 @@ class Artefacts:
             shard_size=500,
         )
         self.teacher = Teacher(self.store, self.series, LEVELS, 8, "midpoint")
+        self.calibration = fit_calibration(
+            self.teacher,
+            self.windows["train"],
+            self.neighbours,
+            block=BLOCK,
+            folds=2,
+            queries=200,
+            rng=np.random.default_rng(0),
+        )
+        self.teacher = replace(self.teacher, calibration=self.calibration)
         self.taught = self.teacher.quantiles(self.windows["train"], self.neighbours, H)
 
     def _split(self, name):
@@ -130,6 +148,8 @@ class Artefacts:
             stride=2,
             config=FUSION,
             rng=np.random.default_rng(0),
+            season=8,
+            training=self.closed_form.out_of_fold,
         )
         return self
 
@@ -176,6 +196,7 @@ def assert_same_training_side(one, other):
         (one.taught, other.taught),
     ):
         np.testing.assert_array_equal(ours, theirs)
+    assert one.calibration == other.calibration
 
 
 def same_state(one, other):
@@ -223,15 +244,15 @@ def test_the_training_part_does_matter(panel, original):
     assert not np.array_equal(other.taught, original.taught)
 
 
-def own_teacher(run, flat, origin, embargo):
+def own_teacher(run, flat, origin, embargo, key, rerank):
     """The teacher of one query of row 0, from a datastore made anew from ``flat``."""
     series = replace(run.series, flat=flat)
     stored = run.windows["datastore"]
     store = Datastore.build(
-        embed_windows(run.backbone, stored, series, kind="embedding", shard_size=10_000),
+        embed_windows(run.backbone, stored, series, config=key, shard_size=10_000),
         stored,
         series,
-        key_kind="embedding",
+        key=key,
         index_kind="flat",
         same_channel=False,
     )
@@ -246,6 +267,7 @@ def own_teacher(run, flat, origin, embargo):
         temperature=0.12,
         embargo=embargo,
         shard_size=10,
+        rerank=rerank,
     )
     teacher = Teacher(store, series, LEVELS, 8, "midpoint")
     return found, teacher.quantiles(query, found, H)
@@ -258,22 +280,38 @@ def moved_target(original, monkeypatch):
     The scaling of keys is held: it is fitted on all training windows, so any one value moves it a
     little, for every query alike.
     """
-    monkeypatch.setattr(KeyScaler, "fit", lambda _keys: original.store.scaler)
+    stored, fit = original.windows["datastore"], KeyScaler.fit
 
-    def compare(origin, embargo):
+    def compare(origin, embargo, key=PLAIN, rerank=None):
+        keys = embed_windows(
+            original.backbone, stored, original.series, config=key, shard_size=10_000
+        )
+        held = fit(keys, key_parts(key, keys.shape[1], original.series.freq))
+        monkeypatch.setattr(KeyScaler, "fit", lambda _keys, _parts: held)
         flat = original.series.flat.copy()
         flat[origin : origin + H] = 50 - 3 * flat[origin : origin + H]  # row 0 begins at 0
-        return [own_teacher(original, f, origin, embargo) for f in (original.series.flat, flat)]
+        flats = (original.series.flat, flat)
+        return [own_teacher(original, f, origin, embargo, key, rerank) for f in flats]
 
     return compare
 
 
 @pytest.mark.parametrize("embargo", ["overlap", "causal"])
-@pytest.mark.parametrize("origin", [120, 150, 250])
+@pytest.mark.parametrize(
+    ("origin", "key", "rerank"),
+    [
+        (120, KeyConfig(), None),
+        (150, KeyConfig(), None),
+        (250, KeyConfig(), None),
+        (150, KeyConfig("window", phase_weight=0.5), None),
+        (150, KeyConfig("tail", tail_length=12, statistics_weight=0.5), Rerank(30, 8)),
+        (150, KeyConfig(phase_weight=0.5, statistics_weight=0.5), Rerank(30, 8, "affine")),
+    ],
+)
 def test_the_target_of_a_training_query_does_not_move_its_own_teacher(
-    moved_target, embargo, origin
+    moved_target, embargo, origin, key, rerank
 ):
-    (found, taught), (found_after, taught_after) = moved_target(origin, embargo)
+    (found, taught), (found_after, taught_after) = moved_target(origin, embargo, key, rerank)
     assert (found.position >= 0).all()
     np.testing.assert_array_equal(found_after.position, found.position)
     np.testing.assert_array_equal(found_after.weight, found.weight)

@@ -9,10 +9,21 @@ import torch
 from tsmemory import MemoryForecaster, load_backbone
 from tsmemory.memory.adapter import AdapterConfig, MemoryAdapter
 from tsmemory.memory.fusion import Fusion
+from tsmemory.memory.fusion_parts import Channel, Naive, Residuals
 
 L, H, BLOCK = 64, 48, 24
+_BAND = [(0.1 * level, 0.2 * level, 0.3 * level) for level in range(-4, 5)]
 IDLE = Fusion(BLOCK, (0.0, 0.0), (0.0, 0.0), (1.0, 1.0))
 OPEN = Fusion(BLOCK, (0.7, 0.3), (1.0, 0.5), (1.3, 0.8), {"chosen_on": "validation"})
+FULL = Fusion(
+    BLOCK,
+    (0.5, 0.3),
+    (0.4, 0.5),
+    (1.3, 0.8),
+    naive=Naive((0.1, 0.2), (0.3, 0.0), 24),
+    residuals=Residuals((0.3, 0.5), (1.0, 1.4), (0, 10, 47), tuple(_BAND)),
+    channels={"load": Channel((0.9, 0.8), (0.0, 0.0), (0.1, 0.0), (2.0, 3.0))},
+)
 HOURS = pd.date_range("2024-01-01", periods=80, freq="h")
 
 

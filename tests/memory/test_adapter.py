@@ -1,4 +1,6 @@
 import math
+from dataclasses import replace
+from statistics import NormalDist
 
 import pytest
 import torch
@@ -142,3 +144,52 @@ def test_levels_need_not_be_nine():
     memory = adapter(torch.randn(2, L), quantiles, torch.randn(2, KEY))
     assert memory.shape == (2, 4, H)
     torch.testing.assert_close(memory.diff(dim=1), quantiles.diff(dim=1), atol=1e-5, rtol=1e-4)
+
+
+def without(fresh_adapter, ridge, base):
+    """The adapter of another base, as it stands before training."""
+    adapter = MemoryAdapter(replace(fresh_adapter.config, base=base))
+    adapter.start_from(ridge, torch.tensor([0.5, 1.5, 2.0]))
+    return adapter.eval()
+
+
+def test_without_the_ridge_it_starts_as_the_backbone(fresh_adapter, ridge, adapter_inputs):
+    _, quantiles, _ = adapter_inputs
+    memory = without(fresh_adapter, ridge, "backbone")(*adapter_inputs)
+    torch.testing.assert_close(memory[:, MEDIAN], quantiles[:, MEDIAN])
+    factor = torch.tensor([0.5] * 4 + [1.5] * 4 + [2.0] * 2)
+    torch.testing.assert_close(
+        memory.diff(dim=1), quantiles.diff(dim=1) * factor, atol=1e-4, rtol=1e-4
+    )
+
+
+def test_without_the_backbone_it_starts_as_the_ridge_with_normal_widths(
+    fresh_adapter, ridge, adapter_inputs
+):
+    contexts, _, _ = adapter_inputs
+    memory = without(fresh_adapter, ridge, "ridge")(*adapter_inputs)
+    line = torch.from_numpy(ridge.predict(contexts.numpy()))
+    torch.testing.assert_close(memory[:, MEDIAN], line, atol=1e-5, rtol=1e-5)
+    normal = torch.tensor([NormalDist().inv_cdf(level) for level in LEVELS])
+    expected = instance_normalise(contexts).scale[:, :, None] * normal[:, None]
+    torch.testing.assert_close(
+        memory - memory[:, [MEDIAN]], expected.expand(-1, -1, H), atol=1e-4, rtol=1e-4
+    )
+
+
+def test_without_the_backbone_its_quantiles_do_not_matter(
+    fresh_adapter, ridge, adapter_inputs, shake
+):
+    contexts, quantiles, keys = adapter_inputs
+    adapter = shake(without(fresh_adapter, ridge, "ridge"), size=0.3)
+    memory = adapter(contexts, quantiles, keys)
+    torch.testing.assert_close(adapter(contexts, 3 * quantiles - 7, keys), memory)
+    assert (memory.diff(dim=1) >= 0).all()
+
+
+def test_without_the_ridge_it_does_not_matter(fresh_adapter, ridge, adapter_inputs, shake):
+    adapter = shake(without(fresh_adapter, ridge, "backbone"), size=0.3)
+    memory = adapter(*adapter_inputs)
+    adapter.weight.zero_()
+    torch.testing.assert_close(adapter(*adapter_inputs), memory)
+    assert (memory.diff(dim=1) >= 0).all()

@@ -56,7 +56,7 @@ def test_the_same_forecaster_is_saved_as_the_same_bytes(saved, tmp_path):
 
 def test_config_says_what_the_forecaster_is(saved, backbone):
     config = json.loads((saved / "config.json").read_text())
-    assert config["format_version"] == 1
+    assert config["format_version"] == 2
     assert config["tsmemory_version"] == tsmemory.__version__
     assert config["domain"] == "sample"
     assert config["backbone"] == {
@@ -138,7 +138,7 @@ def edit(**changes):
         ("model.safetensors", lambda path: path.unlink(), "lacks model.safetensors"),
         ("config.json", lambda path: path.unlink(), "lacks config.json"),
         ("config.json", cut, "config.json cannot be read"),
-        ("config.json", edit(format_version=2), "format version 2 .*reads version 1"),
+        ("config.json", edit(format_version=3), "format version 3 .*reads versions 1 and 2"),
         ("config.json", edit(domain="other"), "was changed after it was saved"),
         ("config.json", lambda path: path.write_text("{}"), "does not describe a forecaster"),
     ],

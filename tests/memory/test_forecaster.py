@@ -3,7 +3,19 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from forecasters import IDLE, OPEN, H, L, bundled, make_adapter, make_contexts, make_forecaster
+from forecasters import (
+    FULL,
+    HOURS,
+    IDLE,
+    OPEN,
+    H,
+    L,
+    bundled,
+    make_adapter,
+    make_contexts,
+    make_forecaster,
+    make_frame,
+)
 
 from tsmemory import MemoryForecaster
 from tsmemory.memory.errors import ForecasterError
@@ -201,3 +213,90 @@ def test_it_introduces_itself():
     idle = make_forecaster(IDLE)
     assert repr(idle).startswith("MemoryForecaster(domain=")
     assert f"context_length={L}, horizon={H}): the frozen backbone alone" in repr(idle)
+
+
+@pytest.fixture(scope="module")
+def full():
+    return make_forecaster(FULL)
+
+
+def test_all_that_is_mixed_is_in_the_forecast(backbone, full, contexts):
+    keys, frozen = backbone.encode_and_predict(contexts, H)
+    frozen, given = torch.from_numpy(frozen), torch.from_numpy(contexts)
+    with torch.no_grad():
+        memory = full.adapter(given, frozen, torch.from_numpy(keys))
+    names = ["load", "target"] * 6
+    expected = FULL.apply(frozen, memory, 4, given, names).transpose(1, 2)
+    quantiles, _ = full.predict_quantiles(contexts, channels=names)
+    torch.testing.assert_close(quantiles, expected, rtol=1e-4, atol=1e-4)
+    shared, _ = full.predict_quantiles(contexts)
+    torch.testing.assert_close(quantiles[1::2], shared[1::2])
+    assert (quantiles[::2] - shared[::2]).abs().max() > 0.05
+
+
+@pytest.mark.parametrize("batch_size", [1, 5])
+def test_nor_does_what_is_mixed_depend_on_the_batch(full, contexts, batch_size):
+    gaps = contexts.copy()
+    gaps[2, 10:20] = np.nan
+    gaps[7, -5:] = np.nan
+    names = ["load", "target", "x"] * 4
+    whole, _ = full.predict_quantiles(gaps, 100, channels=names)
+    parts, _ = full.predict_quantiles(gaps, 100, channels=names, batch_size=batch_size)
+    torch.testing.assert_close(whole, parts, rtol=1e-5, atol=1e-5)
+    shorter, _ = full.predict_quantiles(gaps, 30, channels=names)
+    torch.testing.assert_close(whole[:, :30], shorter, rtol=1e-5, atol=1e-5)
+    assert (whole.diff(dim=2) >= 0).all()
+
+
+def test_naive_forecasts_and_residuals_have_the_users_unit(full, contexts):
+    quantiles, _ = full.predict_quantiles(contexts)
+    scaled, _ = full.predict_quantiles(contexts * 1e4 + 3e7)
+    torch.testing.assert_close((scaled - 3e7) / 1e4, quantiles, rtol=1e-3, atol=2e-3)
+
+
+def test_a_table_names_its_channels(full):
+    frame = make_frame(HOURS)
+    both = full.predict_df(frame, target=["target", "load"], prediction_length=20)
+    load = both[both["target_name"] == "load"].reset_index(drop=True)
+    renamed = frame.drop(columns="target").rename(columns={"load": "target"})
+    unknown = full.predict_df(renamed, prediction_length=20)
+    assert np.abs(load["predictions"] - unknown["predictions"]).max() > 0.01
+    series = [part["load"].to_numpy() for _, part in frame.groupby("item_id", sort=False)]
+    expected, _ = full.predict_quantiles(series, 20, channels=["load", "load"])
+    columns = [str(round(0.1 * level, 1)) for level in range(1, 10)]
+    np.testing.assert_allclose(
+        load[columns].to_numpy(), expected.reshape(-1, 9).numpy(), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_channels_have_to_be_as_many_as_series(full, contexts):
+    with pytest.raises(ForecasterError, match="2 channels for 12 series"):
+        full.predict_quantiles(contexts, channels=["a", "b"])
+
+
+def test_it_is_saved_with_all_that_is_mixed(full, contexts, tmp_path):
+    full.save_pretrained(tmp_path)
+    loaded = MemoryForecaster.from_pretrained(tmp_path)
+    assert loaded.fusion == FULL
+    one, other = (f.predict_quantiles(contexts, channels=["load"] * 12) for f in (full, loaded))
+    assert torch.equal(one[0], other[0])
+
+
+def test_an_untrained_adapter_is_its_closed_form(backbone, contexts):
+    """What nothing was learnt for is skipped when forecasting, and changes nothing."""
+    adapter = make_adapter(backbone)
+    for head in (adapter.step, adapter.trust, adapter.widen):
+        for parameter in head.parameters():
+            torch.nn.init.zeros_(parameter)
+    keys, frozen = backbone.encode_and_predict(contexts, H)
+    inputs = [torch.from_numpy(values) for values in (contexts, frozen, keys)]
+    adapter.eval()
+    assert not adapter.has_learnt
+    whole = adapter(*inputs)  # with gradients everything is computed
+    with torch.inference_mode():
+        torch.testing.assert_close(adapter(*inputs), whole, rtol=1e-5, atol=1e-5)
+    torch.nn.init.constant_(adapter.step.bias, 0.3)
+    adapter.load_state_dict(adapter.state_dict())
+    assert adapter.has_learnt
+    with torch.inference_mode():
+        assert (adapter(*inputs) - whole).abs().max() > 0.1

@@ -7,7 +7,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from builders import LEVELS
+from tsmemory.memory.config import GateConfig
 from tsmemory.memory.fusion import Fusion, closed_form_location
+from tsmemory.memory.fusion_parts import Channel, Naive, Residuals, between_knots, spread_knots
+from tsmemory.metrics import seasonal_naive
 
 MEDIAN, BLOCK = LEVELS.index(0.5), 4
 weights = st.tuples(*[st.floats(0, 1) | st.sampled_from([1.0, 1 - 1e-7])] * 3)
@@ -136,3 +139,190 @@ def test_a_block_that_says_nothing_takes_the_global_weight():
 )
 def test_it_says_in_words_where_the_memory_is_used(location, spread, said):
     assert fusion_of(location, spread).describe().startswith(said)
+
+
+SEASON, HORIZON = 3, 10
+KNOTS = (0, 2, 9)
+OFFSETS = tuple((0.1 * j, 0.2 * j, 0.5 * j) for j in range(-4, 5))
+
+
+def mixed_fusion(**changes):
+    parts = {
+        "location": (0.5, 0.2, 0.0),
+        "spread": (0.3, 0.0, 1.0),
+        "factor": (1.2, 1.0, 0.7),
+        "naive": Naive((0.1, 0.8, 0.0), (0.4, 0.0, 0.6), SEASON),
+        "residuals": Residuals((0.5, 1.0, 0.0), (0.9, 2.0, 1.0), KNOTS, OFFSETS),
+    }
+    return Fusion(BLOCK, **{**parts, **changes})
+
+
+def some_contexts(seed=0, batch=6, length=12):
+    values = np.random.default_rng(seed).normal(3, 2, (batch, length)).astype(np.float32)
+    return torch.from_numpy(values)
+
+
+def test_all_that_is_mixed_against_a_loop(ascending):
+    backbone, memory, contexts = ascending(0), ascending(1), some_contexts()
+    fusion = mixed_fusion()
+    fused = fusion.apply(backbone, memory, MEDIAN, contexts).numpy()
+    x = contexts.numpy()
+    season = seasonal_naive(x, HORIZON, SEASON)
+    residuals = between_knots(KNOTS, OFFSETS, HORIZON)
+    for row in range(len(x)):
+        for step in range(HORIZON):
+            block = step // BLOCK
+            b, m = backbone[row, :, step].numpy(), memory[row, :, step].numpy()
+            a, n, p = (w[block] for w in (fusion.location, *_naive(fusion)))
+            s, r = fusion.spread[block], fusion.residuals.weight[block]
+            middle = b[MEDIAN] * (1 - a - n - p) + a * m[MEDIAN]
+            middle += n * x[row, -1] + p * season[row, step]
+            widths = (1 - s - r) * (b - b[MEDIAN]) + s * fusion.factor[block] * (m - m[MEDIAN])
+            widths += r * fusion.residuals.factor[block] * x[row].std() * residuals[:, step]
+            np.testing.assert_allclose(fused[row, :, step], middle + widths, atol=2e-5)
+    assert (np.diff(fused, axis=1) >= 0).all()
+
+
+def _naive(fusion):
+    return fusion.naive.last_value, fusion.naive.seasonal
+
+
+def test_offsets_between_knots_are_linear_and_hold_beyond_the_last():
+    offsets = between_knots((0, 2, 5), ((0.0, 1.0, 4.0), (1.0, 1.0, 4.0)), 8)
+    np.testing.assert_allclose(offsets[0], [0, 0.5, 1, 2, 3, 4, 4, 4])
+    assert (np.diff(offsets, axis=0) >= 0).all()
+
+
+@pytest.mark.parametrize("horizon", [1, 2, 24, 96, 720])
+def test_knots_reach_from_the_first_to_the_last_step(horizon):
+    knots = spread_knots(horizon)
+    assert knots[0] == 0
+    assert knots[-1] == horizon - 1
+    assert (np.diff(knots) >= 1).all()
+    assert len(knots) <= 40
+
+
+@pytest.mark.parametrize("channels", [None, ["b", "new", "a"]])
+def test_mixing_is_independent_of_the_batch_and_of_the_horizon(ascending, channels):
+    own = Channel((0.9, 0.0, 0.3), (0.0, 0.5, 0.1), (0.1, 0.0, 0.0), (2.0, 0.5, 1.0))
+    other = Channel((0.0,) * 3, (0.0,) * 3, (0.0,) * 3, (1.0,) * 3)
+    fusion = mixed_fusion(channels={"a": own, "b": other}, gate=GateConfig(max_disagreement=1.0))
+    backbone, memory, contexts = ascending(0, 3), ascending(1, 3), some_contexts(batch=3)
+    contexts[1, 2:5] = torch.nan
+    contexts[2, -4:] = torch.nan
+    whole = fusion.apply(backbone, memory, MEDIAN, contexts, channels)
+    for row in range(3):
+        at = slice(row, row + 1)
+        names = None if channels is None else channels[at]
+        part = fusion.apply(backbone[at, :, :7], memory[at, :, :7], MEDIAN, contexts[at], names)
+        torch.testing.assert_close(part, whole[at, :, :7], rtol=1e-5, atol=1e-5)
+
+
+def test_channels_have_weights_and_residuals_of_their_own(ascending):
+    own = Channel((0.9, 0.0, 0.3), (0.0, 0.5, 0.1), (0.1, 0.0, 0.0), (2.0, 0.5, 1.0))
+    fusion = mixed_fusion(channels={"a": own})
+    backbone, memory, contexts = ascending(0), ascending(1), some_contexts()
+    fused = fusion.apply(backbone, memory, MEDIAN, contexts, ["a"] * 3 + ["z"] * 3)
+    alone = mixed_fusion(
+        location=own.location,
+        naive=Naive(own.last_value, own.seasonal, SEASON),
+        residuals=Residuals((0.5, 1.0, 0.0), (1.8, 1.0, 1.0), KNOTS, OFFSETS),
+    )
+    torch.testing.assert_close(
+        fused[:3], alone.apply(backbone[:3], memory[:3], MEDIAN, contexts[:3])
+    )
+    shared = mixed_fusion().apply(backbone[3:], memory[3:], MEDIAN, contexts[3:])
+    torch.testing.assert_close(fused[3:], shared)
+
+
+def test_a_channel_that_is_idle_is_the_backbone_bit_for_bit(ascending):
+    idle = Channel((0.0,) * 3, (0.0,) * 3, (0.0,) * 3, (1.0,) * 3)
+    fusion = Fusion(
+        BLOCK,
+        (0.5,) * 3,
+        (0.0,) * 3,
+        (1.0,) * 3,
+        naive=Naive((0.0,) * 3, (0.0,) * 3, SEASON),
+        channels={"a": idle},
+    )
+    backbone, memory = ascending(0), ascending(1)
+    fused = fusion.apply(backbone, memory, MEDIAN, some_contexts(), ["a", "b"] * 3)
+    assert torch.equal(fused[::2], backbone[::2])
+    assert not torch.isclose(fused[1::2], backbone[1::2]).all()
+
+
+def test_where_the_gate_is_shut_the_backbone_stands_bit_for_bit(ascending):
+    backbone, memory, contexts = ascending(0), ascending(1), some_contexts()
+    gap = (memory[:, MEDIAN] - backbone[:, MEDIAN]).abs() / (backbone[:, -1] - backbone[:, 0])
+    limit = float(gap.median())
+    gated = mixed_fusion(gate=GateConfig(max_disagreement=limit))
+    fused = gated.apply(backbone, memory, MEDIAN, contexts).transpose(1, 2)
+    shut = gap > limit
+    assert 0.2 < shut.float().mean() < 0.8
+    assert torch.equal(fused[shut], backbone.transpose(1, 2)[shut])
+    free = mixed_fusion().apply(backbone, memory, MEDIAN, contexts).transpose(1, 2)
+    assert torch.equal(fused[~shut], free[~shut])
+
+
+def test_contexts_have_to_be_given_where_they_are_needed(ascending):
+    backbone, memory = ascending(0), ascending(1)
+    assert not fusion_of((0.5,) * 3).needs_contexts
+    with pytest.raises(ValueError, match="needs the contexts"):
+        mixed_fusion().apply(backbone, memory, MEDIAN)
+
+
+def test_everything_survives_json():
+    own = Channel((0.9, 0.0, 0.3), (0.0, 0.5, 0.1), (0.1, 0.0, 0.0), (2.0, 0.5, 1.0))
+    fusion = mixed_fusion(
+        channels={"a": own}, gate=GateConfig(min_spread=0.2), report={"chosen_on": "validation"}
+    )
+    assert Fusion.from_json(json.loads(json.dumps(fusion.to_json()))) == fusion
+
+
+def test_weights_from_before_there_was_more_to_mix_are_read():
+    old = {"block": 24, "location": [0.5], "spread": [1.0], "factor": [1.2], "report": {}}
+    assert Fusion.from_json(old) == Fusion(24, (0.5,), (1.0,), (1.2,))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"location": (0.6, 0.2, 0.0)}, "location must sum to at most 1"),
+        ({"spread": (0.6, 0.0, 1.0)}, "spread must sum to at most 1"),
+        ({"naive": None, "channels": {"a": None}}, "need those of the naive forecasts"),
+    ],
+)
+def test_mixtures_that_are_none_are_refused(changes, said):
+    with pytest.raises(ValueError, match=said):
+        mixed_fusion(**changes)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Naive((1.2,), (0.0,), 24), "must lie in"),
+        (lambda: Naive((0.2,), (0.0,), 0), "season"),
+        (lambda: Residuals((0.2,), (0.0,), (0,), ((1.0,),)), "must be positive"),
+        (lambda: Residuals((0.2,), (1.0,), (0, 1), ((1.0,),)), "one offset for each"),
+        (lambda: Channel((0.7,), (0.4,), (0.0,), (1.0,)), "sum to at most 1"),
+        (lambda: Channel((0.7,), (0.1,), (0.0,), (0.0,)), "must be positive"),
+    ],
+)
+def test_parts_that_are_impossible_are_refused(make, said):
+    with pytest.raises(ValueError, match=said):
+        make()
+
+
+def test_shares_are_told_for_people():
+    first, second, _ = mixed_fusion().explain()
+    assert (first["first_step"], first["last_step"]) == (1, 4)
+    assert first["backbone"] == pytest.approx(0.0)
+    assert first["width_backbone"] == pytest.approx(0.2)
+    assert (second["last_value"], second["width_residuals"]) == (0.8, 1.0)
+
+
+def test_a_fusion_that_is_mostly_naive_says_so():
+    naive = Naive((0.9,) * 3, (0.0,) * 3, SEASON)
+    fusion = Fusion(BLOCK, (0.1,) * 3, (0.0,) * 3, (1.0,) * 3, naive=naive)
+    assert fusion.describe() == "the last value forecast is the most of it at all steps"
+    assert not fusion.is_idle

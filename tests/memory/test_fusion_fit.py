@@ -39,7 +39,7 @@ def made_up(seed=0, *, share=0.6, width=1.0, memory_noise=0.0, n=N):
 def parts_of(part, size=64):
     def run():
         for first in range(0, len(part.target), size):
-            yield Part(*(values[first : first + size] for values in part))
+            yield Part(*(v if v is None else v[first : first + size] for v in part))
 
     return run
 
@@ -84,7 +84,7 @@ def test_the_factor_is_the_best_on_a_fine_grid():
     grid = np.geomspace(0.3, 5, 400)
     losses = []
     for factor in grid:
-        fused = Fusion(BLOCK, location, ones, (factor,) * 3).apply(*part[1:], MEDIAN)
+        fused = Fusion(BLOCK, location, ones, (factor,) * 3).apply(*part[1:3], MEDIAN)
         loss = pinball(part.target, fused, level)
         losses.append([loss[:, a:b].mean() for a, b in ((0, 4), (4, 8), (8, 10))])
     best = grid[np.argmin(losses, axis=0)]
@@ -133,7 +133,7 @@ def test_block_losses_are_means_over_known_steps():
     part.target[5, 1] = torch.nan
     fusion = Fusion(BLOCK, (0.2, 0.4, 0.9), (1.0, 0.5, 0.0), (0.9, 1.1, 1.0))
     losses = block_losses(parts_of(part, 7), fusion, levels=LEVELS)
-    each = pinball(part.target, fusion.apply(*part[1:], MEDIAN), torch.tensor(LEVELS)).numpy()
+    each = pinball(part.target, fusion.apply(*part[1:3], MEDIAN), torch.tensor(LEVELS)).numpy()
     each = np.where(np.isnan(part.target.numpy()), np.nan, each)
     assert losses.shape == (20, 3)
     assert np.isnan(losses[3, 0])

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from tsmemory.memory.config import GuardConfig
-from tsmemory.memory.guard import guard_blocks, pooled_gain
+from tsmemory.memory.guard import Evidence, guard_blocks, pooled_gain
 
 BLOCK = 4
 
 
-def judge(loss, reference, times=None, *, stride=1, seed=0, **settings):
+def judge(loss, reference, times=None, *, stride=1, seed=0, training=None, **settings):
     times = np.arange(len(loss)) * stride if times is None else times
     return guard_blocks(
         loss,
@@ -17,6 +17,7 @@ def judge(loss, reference, times=None, *, stride=1, seed=0, **settings):
         stride=stride,
         config=GuardConfig(**settings),
         rng=np.random.default_rng(seed),
+        training=training,
     )
 
 
@@ -153,5 +154,66 @@ def test_pooled_gain_weighs_every_known_value_alike(reference):
     loss[:, 1:] = np.nan
     verdict = pool(loss, reference, steps_ahead=24)
     assert verdict["skill"] == pytest.approx(0.1)
-    assert verdict["bootstrap_block"] == 80
+    assert verdict["bootstrap_block"] == 48  # as of a block that is not pooled
     assert verdict["open"] is True
+
+
+def training_of(gain, *, windows=400, most=10.0, blocks=3):
+    """Training windows on which the candidate is better by a share."""
+    reference = np.random.default_rng(7).gamma(4, 0.25, (windows, blocks))
+    return Evidence(reference * (1 - gain), reference, np.arange(windows), most)
+
+
+def test_training_windows_speak_where_validation_is_too_short(reference):
+    short = reference[:6]
+    assert not any(judge(0.9 * short, short)[0])
+    passed, lines = judge(0.9 * short, short, training=training_of(0.1))
+    assert passed == (True, True, True)
+    assert [line["judged_on"] for line in lines] == ["training"] * 3
+    assert not any(line["pooled"] for line in lines)
+    assert not any(judge(0.9 * short, short, training=training_of(-0.1))[0])
+
+
+def test_training_and_validation_are_joined_by_their_blocks(reference):
+    few = reference[:50]
+    noisy = few * np.random.default_rng(3).normal(0.97, 0.3, few.shape)
+    alone = judge(noisy, few)[1][0]["p_value"]
+    assert 0.05 < alone < 0.5
+    helped = judge(noisy, few, training=training_of(0.1))[1][0]
+    assert helped["judged_on"] == "validation and training"
+    assert helped["p_validation"] == alone
+    assert helped["p_value"] < 0.05
+    assert (
+        helped["p_value"] < judge(noisy, few, training=training_of(0.1, most=2.0))[1][0]["p_value"]
+    )
+
+
+def test_what_validation_speaks_against_stays_shut(reference):
+    noisy = reference * np.random.default_rng(3).normal(1.01, 0.2, reference.shape)
+    passed, lines = judge(noisy, reference, training=training_of(0.3))
+    for ok, line in zip(passed, lines, strict=True):
+        assert line["p_validation"] > 0.5
+        assert not ok
+
+
+def test_a_silent_block_follows_an_open_one_at_a_milder_level(reference):
+    """Training alone speaks of the second block, and not loudly."""
+    short = reference[:6]
+    evidence = training_of(0.3, windows=60)
+    weak = evidence.reference * np.random.default_rng(2).normal(0.97, 0.35, (60, 3))
+    loss = np.where(np.arange(3) == 1, weak, evidence.loss)
+    passed, lines = judge(0.9 * short, short, training=evidence._replace(loss=loss))
+    assert 0.05 < lines[1]["p_value"] <= 0.25
+    assert passed == (True, True, True)
+    first_shut = np.where(np.arange(3) == 0, 2 * evidence.reference, loss)
+    passed, _ = judge(0.9 * short, short, training=evidence._replace(loss=first_shut))
+    assert passed == (False, False, True)
+
+
+def test_nothing_known_anywhere_is_no_evidence(reference):
+    short, unknown = reference[:1], np.full((1, 3), np.nan)
+    passed, lines = judge(
+        short, short, training=Evidence(unknown, unknown, np.zeros(1, dtype=int), 10.0)
+    )
+    assert passed == (False, False, False)
+    assert [line["judged_on"] for line in lines] == ["nothing"] * 3

@@ -4,8 +4,10 @@ from pydantic import TypeAdapter, ValidationError
 from tsmemory.memory.config import (
     AdapterSizes,
     FusionConfig,
+    GateConfig,
     GuardConfig,
     ObjectiveConfig,
+    PaperSizes,
     TrainingConfig,
 )
 
@@ -15,11 +17,21 @@ from tsmemory.memory.config import (
     [
         (AdapterSizes, "width", 0, 1),
         (AdapterSizes, "dropout", 1.0, 0.0),
+        (PaperSizes, "width", 0, 8),
+        (PaperSizes, "heads", 7, 16),
+        (PaperSizes, "decoder_layers", 0, 1),
         (ObjectiveConfig, "align", -0.1, 0.0),
+        (ObjectiveConfig, "cross", -0.1, 0.0),
+        (ObjectiveConfig, "huber", 0.0, 0.1),
+        (ObjectiveConfig, "folds", 1, 2),
         (ObjectiveConfig, "confidence_threshold", 1.1, 1.0),
         (TrainingConfig, "epochs", -1, 0),
         (TrainingConfig, "learning_rate", 0.0, 1e-9),
         (TrainingConfig, "patience", 0, 1),
+        (FusionConfig, "training_blocks", -1.0, 0.0),
+        (GateConfig, "min_spread", -0.1, 0.0),
+        (GateConfig, "max_disagreement", float("nan"), 2.0),
+        (GateConfig, "max_volatility", -1.0, 0.5),
         (GuardConfig, "alpha", 1.0, 0.0),
         (GuardConfig, "min_blocks", 0, 1),
         (FusionConfig, "shrinkage", -0.1, 1.0),

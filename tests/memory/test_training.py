@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from builders import LEVELS
-from tsmemory.memory.adapter import AdapterConfig, MemoryAdapter
+from tsmemory.memory.adapter import AdapterConfig
 from tsmemory.memory.closed_form import fit_closed_form
 from tsmemory.memory.config import FusionConfig, GuardConfig, ObjectiveConfig, TrainingConfig
+from tsmemory.memory.fused_loss import fused_loss
 from tsmemory.memory.fusion import Fusion
-from tsmemory.memory.objective import pinball
-from tsmemory.memory.training import distil, distil_seeds, fused_loss
+from tsmemory.memory.training import distil, distil_seeds
 from tsmemory.teacher.synthesis import TeacherTargets
 
 FUSION = FusionConfig(block=4, shrinkage=0.5)
@@ -33,7 +33,17 @@ def closed_form(domain):
     return closed_form_of(domain)
 
 
-def run(domain, closed_form, *, config=FAST, seed=0, guard=None, objective=None, neighbours=None):
+def run(
+    domain,
+    closed_form,
+    *,
+    config=FAST,
+    seed=0,
+    guard=None,
+    objective=None,
+    neighbours=None,
+    base="both",
+):
     sizes = AdapterConfig(
         context_length=domain.train_windows.context_length,
         horizon=domain.train_windows.horizon,
@@ -43,6 +53,7 @@ def run(domain, closed_form, *, config=FAST, seed=0, guard=None, objective=None,
         patch_length=8,
         patch_width=4,
         width=16,
+        base=base,
     )
     return distil(
         domain.train,
@@ -202,18 +213,6 @@ def test_the_teacher_matters_only_through_its_terms(learnable, learnable_form):
     assert not states_equal(trained(learnable.neighbours), trained(silent))
 
 
-def test_fused_loss_is_the_mean_over_known_steps(domain):
-    config = AdapterConfig(32, 10, LEVELS, domain.train.forecasts.keys.shape[1], block=4)
-    model = MemoryAdapter(config).eval()
-    fusion = Fusion(4, (0.5,) * 3, (1.0,) * 3, (1.0,) * 3)
-    contexts, target, quantiles, keys = domain.validation.tensors()
-    with torch.inference_mode():
-        fused = fusion.apply(quantiles, model(contexts, quantiles, keys), 4)
-    known = ~torch.isnan(target)
-    expected = pinball(target, fused, torch.tensor(LEVELS))[known].mean().item()
-    assert fused_loss(model, domain.validation, fusion) == pytest.approx(expected, rel=1e-5)
-
-
 def test_several_seeds(domain, closed_form):
     config = replace(FAST, epochs=1)
     sizes = AdapterConfig(32, 10, LEVELS, domain.train.forecasts.keys.shape[1], block=4, width=8)
@@ -233,3 +232,31 @@ def test_several_seeds(domain, closed_form):
     assert adapters.shipped is adapters.adapters[4]
     assert [(line["seed"], line["epoch"]) for line in curves] == [(4, 0), (4, 1), (2, 0), (2, 1)]
     assert set(adapters.report) == {"4", "2"}
+    assert adapters.report["4"]["profile"] == "default"
+    assert adapters.report["4"]["compared_with"] == "the closed form"
+
+
+def test_the_out_of_fold_gate_is_another_one(domain, closed_form):
+    config = replace(FAST, epochs=1)
+    gates = {
+        kind: run(domain, closed_form, config=config, objective=ObjectiveConfig(gate=kind, folds=3))
+        for kind in ("realised", "out_of_fold", "none")
+    }
+    shares = {kind: found.history[1]["gate"] for kind, found in gates.items()}
+    assert shares["none"] > max(shares["realised"], shares["out_of_fold"])
+    assert shares["realised"] != shares["out_of_fold"]
+
+
+def test_a_memory_that_corrects_the_backbone_alone_is_held_in_full(domain, closed_form):
+    """The closed form's weights are those of a ridge that it does not have."""
+    untrained = replace(FAST, epochs=0)
+    found = run(domain, closed_form, config=untrained, base="backbone")
+    part = domain.validation.take(slice(0, 20))
+    contexts, _, quantiles, keys = part.tensors()
+    memory = found.adapter(contexts, quantiles, keys)
+    median = LEVELS.index(0.5)
+    torch.testing.assert_close(memory[:, median], quantiles[:, median])
+    ones = (1.0,) * len(closed_form.start.location)
+    held = Fusion(4, ones, ones, ones)
+    expected = fused_loss(found.adapter, domain.validation, held)
+    assert found.history[0]["validation"] == pytest.approx(expected)

@@ -16,6 +16,7 @@ from tsmemory.metrics import (
     skill_interval,
     typical_step,
 )
+from tsmemory.metrics.bootstrap import _student_probability
 
 
 def test_per_origin_adds_up_windows_in_time_order():
@@ -179,17 +180,18 @@ def test_interval_refuses_an_impossible_level():
         ratio_interval(np.ones(10), np.ones(10), weights, 95.0)
 
 
-def test_p_value_matches_a_loop_over_resamples():
+def test_p_value_is_that_of_student_t_over_a_loop_of_resamples():
     loss, reference = np.random.default_rng(13).normal(size=(2, 50))
     difference = loss - 0.6 - reference
     means = [
         difference[np.repeat(np.arange(50), line.astype(int))].mean()
         for line in moving_block_weights(50, 10, 200, np.random.default_rng(14))
     ]
-    spread = [(mean - np.mean(means)) * math.sqrt(5 / 4) for mean in means]
-    expected = (1 + sum(value <= difference.mean() for value in spread)) / 201
+    statistic = difference.mean() / (np.std(means) * math.sqrt(5 / 4))
+    draws = np.random.default_rng(0).standard_t(4, 200_000)
+    expected = np.mean(draws <= statistic)
     got = one_sided_improvement(loss - 0.6, reference, 10, 200, np.random.default_rng(14))
-    assert got == pytest.approx(expected)
+    assert got == pytest.approx(expected, abs=0.003)
     assert 0.01 < got < 0.5
 
 
@@ -219,8 +221,8 @@ def test_improvement_is_found_where_there_is_one_and_only_on_its_side():
     rng = np.random.default_rng(8)
     reference = rng.exponential(size=200)
     better = reference - 0.2 + 0.1 * rng.normal(size=200)
-    assert one_sided_improvement(better, reference, 10, 500, rng) == pytest.approx(1 / 501)
-    assert one_sided_improvement(reference, better, 10, 500, rng) == 1.0
+    assert one_sided_improvement(better, reference, 10, 500, rng) < 1e-6
+    assert one_sided_improvement(reference, better, 10, 500, rng) == pytest.approx(1.0)
 
 
 def test_blocks_make_the_test_cautious_about_correlated_losses():
@@ -231,6 +233,32 @@ def test_blocks_make_the_test_cautious_about_correlated_losses():
     zero = np.zeros(300)
     assert one_sided_improvement(wave, zero, 1, 500, rng) < 0.01
     assert one_sided_improvement(wave, zero, 60, 500, rng) > 0.05
+
+
+@pytest.mark.parametrize("blocks", [3, 5])
+def test_few_blocks_do_not_make_the_test_liberal(blocks):
+    """Errors that overlap for a horizon of 20, and a handful of blocks of one horizon."""
+    rng, horizon = np.random.default_rng(21), 20
+    n, claimed = blocks * horizon, 0
+    for _ in range(300):
+        noise = rng.normal(size=(2, n + horizon - 1))
+        loss, reference = (np.convolve(e, np.ones(horizon), "valid") ** 2 for e in noise)
+        claimed += one_sided_improvement(loss, reference, horizon, 200, rng) <= 0.05
+    assert claimed / 300 <= 0.08
+
+
+def test_a_certain_gain_and_a_certain_loss():
+    loss, rng = np.arange(20.0), np.random.default_rng(22)
+    assert one_sided_improvement(loss - 1, loss, 4, 50, rng) == 0.0
+    assert one_sided_improvement(loss + 1, loss, 4, 50, rng) == 1.0
+
+
+@pytest.mark.parametrize("freedom", [1.0, 1.5, 2.87, 9.0, 120.0, 1000.0])
+def test_student_probability_is_that_of_student_t(freedom):
+    draws = np.random.default_rng(0).standard_t(freedom, 200_000)
+    for value in (-4.0, -1.0, 0.0, 0.3, 2.0):
+        expected = np.mean(draws <= value)
+        assert _student_probability(value, freedom) == pytest.approx(expected, abs=0.004)
 
 
 def test_no_difference_and_no_evidence_give_one():

@@ -1,12 +1,17 @@
 import json
 
+import pandas as pd
 import pytest
 
+from tsmemory.pipelines.distillation.params import DistillationParams
 from tsmemory.pipelines.evaluation import create_pipeline
 from tsmemory.pipelines.evaluation.nodes import describe_backbone
 from tsmemory.pipelines.evaluation.params import EvaluationParams
-from tsmemory.pipelines.indexing.params import BackboneParams
+from tsmemory.pipelines.evaluation.report_nodes import describe_run
+from tsmemory.pipelines.indexing.params import BackboneParams, IndexingParams
 from tsmemory.pipelines.ingestion.params import IngestionParams
+from tsmemory.pipelines.teacher.params import TeacherParams
+from tsmemory.pipelines.windowing.params import WindowingParams
 
 
 def test_wiring():
@@ -23,8 +28,11 @@ def test_wiring():
             "metrics",
         ],
         "measure_cost": ["cost"],
+        "measure_oracle_gap": ["oracle_gap"],
         "collect_fans": ["forecast_fans"],
         "plot_results": ["skill_plot", "calibration_plot", "fan_plot"],
+        "describe_run": ["run_card"],
+        "write_report": ["report", "report_data"],
     }
     # Training windows are past here: what was made of them arrives as it will be shipped.
     assert not {"train_forecasts", "neighbours", "scaler"} & pipeline.inputs()
@@ -81,3 +89,42 @@ def test_the_backbone_and_the_benchmark_are_described(ingestion, domain, expecte
     assert card["pretraining_datasets"] == []
     assert card["benchmark"] == expected
     assert card["contamination"] is None
+
+
+def card_of(ingestion, backbone, seed=0):
+    return describe_run(
+        {"sha256": "ab"},
+        {"splits": {}},
+        pd.DataFrame([{"item_id": 7, "channel": "c", "reason": "short"}]),
+        {"fingerprint": "cd"},
+        IngestionParams(**ingestion),
+        WindowingParams(),
+        BackboneParams(**backbone),
+        IndexingParams(),
+        TeacherParams(),
+        DistillationParams(),
+        EvaluationParams(),
+        "My Domain",
+        seed,
+    )
+
+
+def test_the_run_is_described_by_what_results_depend_on():
+    card = card_of({"path": "data/mine.csv"}, {"name": "seasonal_naive"})
+    assert json.loads(json.dumps(card)) == card
+    assert card["domain"] == "my_domain"
+    assert card["skipped"] == [{"item_id": "7", "channel": "c", "reason": "short"}]
+    assert card["parameters"]["ingestion"]["path"] == "mine.csv"
+    assert card["parameters"]["windowing"]["strides"]["test"] == WindowingParams().strides.test
+    assert "shard_size" not in card["parameters"]["indexing"]
+    assert card["fingerprints"]["input"] == "ab"
+    assert card["fingerprints"]["backbone"] == "cd"
+    elsewhere = card_of({"path": "/else/where/mine.csv"}, {"name": "seasonal_naive"})
+    assert elsewhere == card
+    other = card_of({"path": "data/mine.csv"}, {"name": "seasonal_naive"}, seed=1)
+    changed = [
+        name
+        for name in card["fingerprints"]
+        if other["fingerprints"][name] != card["fingerprints"][name]
+    ]
+    assert changed == ["parameters"]

@@ -27,7 +27,6 @@ def test_wiring():
         "params:windowing",
         "params:backbone",
         "params:indexing",
-        "params:indexing.same_channel",
         "params:teacher.k",
         "params:teacher.shift_length",
         "params:windowing.context_length",
@@ -53,6 +52,9 @@ def test_defaults_are_those_of_the_models(defaults):
         ("backbone", {"batchsize": 1}, "did you mean backbone.batch_size?"),
         ("indexing", {"key_kind": "shape"}, "indexing.key_kind = 'shape': "),
         ("indexing", {"index_kind": "pq"}, "indexing.index_kind = 'pq': "),
+        ("indexing", {"tail_length": 1}, "indexing.tail_length = 1: "),
+        ("indexing", {"phase_weight": -1}, "indexing.phase_weight = -1: "),
+        ("indexing", {"statistics_weight": "much"}, "indexing.statistics_weight = 'much': "),
         ("indexing", {"same_channel": "perhaps"}, "indexing.same_channel = 'perhaps': "),
         ("indexing", {"shard_size": 0}, "indexing.shard_size = 0: "),
         ("indexing", {"cache": "sometimes"}, "indexing.cache = 'sometimes': "),
@@ -97,6 +99,20 @@ def test_impossible_searches_are_refused_before_anything_is_embedded() -> None:
 def test_more_points_than_a_context_has_are_refused() -> None:
     index = pd.DataFrame({"split": ["datastore"] * 3, "row": [0, 0, 0]})
     series = series_of([np.zeros(9)])
-    assert count_neighbour_pools(index, series, True, 3, 16, 16) == {"x": 3}
+    assert count_neighbour_pools(index, series, IndexingParams(), 3, 16, 16) == {"x": 3}
     with pytest.raises(ValueError, match=r"teacher\.shift_length = 17 .*context_length = 16"):
-        count_neighbour_pools(index, series, True, 3, 17, 16)
+        count_neighbour_pools(index, series, IndexingParams(), 3, 17, 16)
+    for key in ({"key_kind": "tail"}, {"statistics_weight": 0.5}):
+        params = IndexingParams(tail_length=17, **key)
+        with pytest.raises(ValueError, match=r"indexing\.tail_length = 17 .*context_length = 16"):
+            count_neighbour_pools(index, series, params, 3, 16, 16)
+
+
+def test_pools_are_those_that_may_be_searched_together() -> None:
+    index = pd.DataFrame({"split": ["datastore"] * 4 + ["train"], "row": [0, 0, 1, 1, 1]})
+    series = series_of([np.zeros(9), np.zeros(9)], channels=["x", "y"])
+    assert count_neighbour_pools(index, series, IndexingParams(), 2, 4, 8) == {"x": 2, "y": 2}
+    across = IndexingParams(same_channel=False)
+    assert count_neighbour_pools(index, series, across, 4, 4, 8) == {"all": 4}
+    with pytest.raises(ValueError, match=r"teacher\.k = 3 .* at most 2 stored"):
+        count_neighbour_pools(index, series, IndexingParams(), 3, 4, 8)

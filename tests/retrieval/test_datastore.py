@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+import faiss
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -5,7 +8,7 @@ from hypothesis import strategies as st
 
 from builders import series_of, windows_over
 from tsmemory.retrieval.datastore import Datastore
-from tsmemory.retrieval.keys import KeyScaler
+from tsmemory.retrieval.keys import KeyConfig, KeyPart, KeyScaler, make_keys
 from tsmemory.series.windows import Windows
 
 L, H = 12, 4
@@ -28,7 +31,7 @@ def keys_of(windows, seed=0, dimension=3):
 
 def build(series, windows, keys, *, same_channel=True, kind="flat"):
     return Datastore.build(
-        keys, windows, series, key_kind="window", index_kind=kind, same_channel=same_channel
+        keys, windows, series, key=KeyConfig("window"), index_kind=kind, same_channel=same_channel
     )
 
 
@@ -225,7 +228,8 @@ def test_it_survives_a_round_trip(kind, tmp_path):
     store.save_pretrained(tmp_path / "store")
     loaded = Datastore.from_pretrained(tmp_path / "store")
     assert loaded.summary() == store.summary()
-    assert loaded.scaler.scale == store.scaler.scale
+    np.testing.assert_array_equal(loaded.scaler.scale, store.scaler.scale)
+    assert loaded.key == store.key
     before = store.search(keys, windows, series, k=9, embargo="overlap")
     after = loaded.search(keys, windows, series, k=9, embargo="overlap")
     np.testing.assert_array_equal(after[0], before[0])
@@ -237,7 +241,7 @@ def test_keys_are_scaled_by_the_stored_ones():
     windows = windows_over(series, L, H)
     keys = 100 * keys_of(windows) + 7
     store = build(series, windows, keys)
-    scaler = KeyScaler.fit(keys)
+    scaler = KeyScaler.fit(keys, (KeyPart(3, 1.0),))
     np.testing.assert_array_equal(store.scaler.mean, scaler.mean)
     plain = build(series, windows, keys_of(windows))
     found = store.search(keys, windows, series, k=4, embargo="overlap")
@@ -264,3 +268,121 @@ def test_an_empty_batch_of_queries():
         np.empty((0, 3), np.float32), none, series, k=3, embargo="overlap"
     )
     assert position.shape == distance.shape == (0, 3)
+
+
+@pytest.mark.filterwarnings("ignore")
+@settings(max_examples=40, deadline=None)
+@given(
+    lengths=st.lists(st.integers(SPAN, 90), min_size=1, max_size=3),
+    offsets=st.lists(st.integers(0, 60), min_size=3, max_size=3),
+    stride=st.integers(1, 4),
+    k=st.integers(1, 60),
+    embargo=st.sampled_from(MODES),
+    same=st.booleans(),
+    kind=st.sampled_from(["ivf", "hnsw"]),
+)
+def test_approximate_search_loses_no_admissible_window(
+    lengths, offsets, stride, k, embargo, same, kind
+):
+    """As many as there are up to K, none twice, all admissible and at their true distance."""
+    channels = ("t", "w", "t")[: len(lengths)]
+    series = three_sites(lengths, offsets[: len(lengths)], channels)
+    windows = windows_over(series, L, H, stride=stride)
+    keys = keys_of(windows)
+    store = build(series, windows, keys, same_channel=same, kind=kind)
+    assert 0 <= store.recall <= 1
+    queries = windows_over(series, L, H)
+    asked = keys_of(queries, 3)
+    position, distance = store.search(asked, queries, series, k=k, embargo=embargo)
+    mask = admissible(store, queries, series, embargo, same)
+    scaled = store.scaler(in_stored_order(store, windows, keys))
+    best, every = brute_force(scaled, store.scaler(asked), mask, k)
+    for number, (chosen, away) in enumerate(zip(position, distance, strict=True)):
+        there = chosen[chosen >= 0]
+        assert len(set(there)) == len(there) == min(k, mask[number].sum())
+        assert mask[number, there].all()
+        np.testing.assert_allclose(away[chosen >= 0], every[number, there], atol=2e-3)
+        assert np.isinf(away[chosen < 0]).all()
+        if mask[number].sum() <= k:  # all there are, as the exact search finds them
+            np.testing.assert_allclose(away, best[number], atol=2e-3)
+
+
+def test_a_graph_that_leads_nowhere_still_finds_what_is_there():
+    """Two far clusters: the one that is admissible need not be reached from the other."""
+    series = three_sites((900,), (0,), ("t",))
+    windows = windows_over(series, L, H)
+    rng = np.random.default_rng(0)
+    keys = rng.normal(0, 0.01, (len(windows), 3)).astype(np.float32)
+    keys[windows.start < 20] += 100
+    store = build(series, windows, keys, kind="hnsw")
+    late = windows.take(np.flatnonzero(windows.start >= 800))
+    position, _ = store.search(keys[windows.start >= 800], late, series, k=500, embargo="causal")
+    assert (position >= 0).all()
+
+
+def test_recall_is_that_under_the_embargo():
+    """The nearest keys are those beside a query in time; an index may find them and little else."""
+    series = three_sites((900, 700, 400), (0, 100, 50))
+    windows = windows_over(series, L, H)
+    keys = keys_of(windows)
+    for kind in ("ivf", "hnsw"):
+        store = build(series, windows, keys, kind=kind)
+        exact = build(series, windows, keys)
+        options = {"k": 20, "embargo": "overlap"}
+        found, _ = store.search(keys, windows, series, **options)
+        expected, _ = exact.search(keys, windows, series, **options)
+        pairs = zip(found, expected, strict=True)
+        shares = [len(np.intersect1d(a, b)) / 20 for a, b in pairs]
+        assert store.recall == pytest.approx(np.mean(shares), abs=0.05)
+        assert store.summary()["recall_at_20"] == store.recall
+
+
+def test_series_between_each_others_steps_are_kept_a_step_further_apart():
+    series = three_sites((200, 200), (0, 1), ("t", "t"))
+    half = np.array([0, 30]) * np.timedelta64(1, "m")
+    series = replace(series, begin=series.begin[0] + half)  # places on the calendar are rounded up
+    windows = windows_over(series, L, H)
+    keys = keys_of(windows)
+    store = build(series, windows, keys, same_channel=False)
+    hour = np.timedelta64(1, "h")
+    begin = series.timestamps(windows.row, windows.start)
+    for embargo in ("overlap", "causal"):
+        position, _ = store.search(keys, windows, series, k=300, embargo=embargo)
+        stored = series.timestamps(*(a.ravel() for a in store.neighbour_windows(position)))
+        stored = stored.reshape(position.shape)
+        over = stored + SPAN * hour <= begin[:, None] + (L if embargo == "causal" else 0) * hour
+        apart = over if embargo == "causal" else over | (begin[:, None] + SPAN * hour <= stored)
+        assert apart[position >= 0].all()
+        assert (position >= 0).any()
+
+
+@pytest.mark.parametrize("kind", ["window", "tail"])
+def test_keys_with_features_are_searched_across_items_of_different_length(kind):
+    series = three_sites((120, 60, 90), (0, 40, 15))
+    series = replace(series, flat=np.random.default_rng(0).normal(size=270).astype(np.float32))
+    windows = windows_over(series, L, H)
+    config = KeyConfig(kind, tail_length=5, phase_weight=0.4, statistics_weight=0.7)
+    keys = make_keys(config, None, windows, series)
+    store = Datastore.build(
+        keys, windows, series, key=config, index_kind="flat", same_channel=False
+    )
+    stored = in_stored_order(store, windows, keys)
+    check_against_brute_force(
+        store, series, stored, windows, keys, k=9, embargo="overlap", same=False
+    )
+
+
+def test_the_graph_does_not_depend_on_threads(tmp_path):
+    series = three_sites((900, 700, 400))
+    windows = windows_over(series, L, H)
+    keys = keys_of(windows)
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(2)
+    try:
+        for name in ("one", "other"):
+            build(series, windows, keys, kind="hnsw").save_pretrained(tmp_path / name)
+        assert faiss.omp_get_max_threads() == 2
+    finally:
+        faiss.omp_set_num_threads(threads)
+    for file in (tmp_path / "one").iterdir():
+        assert file.read_bytes() == (tmp_path / "other" / file.name).read_bytes()

@@ -6,12 +6,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from tsmemory.runs.summary import (
-    beaten_by_naive,
-    choose_horizons,
-    leaderboard_tables,
-    show_leaderboard,
-)
+from tsmemory.evaluation.summary import beaten_by_naive, choose_horizons
+from tsmemory.runs.summary import leaderboard_tables, show_leaderboard
 
 
 @pytest.fixture
@@ -91,6 +87,12 @@ def test_a_warning_stands_below_the_table(leaderboard):
     lines = [line.strip() for line in console.file.getvalue().splitlines()]
     assert lines.index(warning) == lines.index("Reports: reports") - 1
     assert "trained on" not in _shown(leaderboard, 200)
+
+
+def test_the_report_is_named(leaderboard):
+    console = Console(file=io.StringIO(), width=20)
+    show_leaderboard(leaderboard, "data/x", console, report="data/x/report.html")
+    assert console.file.getvalue().splitlines()[-1] == "Report: data/x/report.html"
 
 
 def test_a_backbone_that_a_naive_forecast_beats_is_named(leaderboard):

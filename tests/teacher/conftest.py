@@ -3,7 +3,7 @@ import pytest
 
 from builders import seasonal_rows, series_of, windows_over
 from tsmemory.retrieval.datastore import Datastore
-from tsmemory.retrieval.keys import window_keys
+from tsmemory.retrieval.keys import KeyConfig, window_keys
 
 L, H = 24, 8
 
@@ -27,7 +27,7 @@ def build_store():
             keys,
             windows,
             series,
-            key_kind="window",
+            key=KeyConfig("window"),
             index_kind=index_kind,
             same_channel=same_channel,
         )

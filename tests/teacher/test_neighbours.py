@@ -6,9 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from builders import neighbours_of
 from tsmemory.retrieval.datastore import Datastore
-from tsmemory.retrieval.keys import window_keys
+from tsmemory.retrieval.keys import KeyConfig, window_keys
 from tsmemory.scaleout.shards import ShardCache
+from tsmemory.teacher.confidence import confidence_of
 from tsmemory.teacher.neighbours import (
     Neighbours,
     find_neighbours,
@@ -36,17 +38,43 @@ def test_weights_are_a_softmax_of_distances(distance, temperature):
 
 
 def test_confidence_is_the_largest_weight_unless_neighbours_are_too_few():
-    position = np.array([[1, 2, 3], [4, -1, -1], [-1, -1, -1], [4, 5, -1]], np.int32)
-    weight = np.array([[0.5, 0.3, 0.2], [1, 0, 0], [0, 0, 0], [0.6, 0.4, 0]], np.float32)
-    confidence = Neighbours(position, weight, k_min=2).confidence
+    position = [[1, 2, 3], [4, -1, -1], [-1, -1, -1], [4, 5, -1]]
+    weight = [[0.5, 0.3, 0.2], [1, 0, 0], [0, 0, 0], [0.6, 0.4, 0]]
+    confidence = neighbours_of(position, weight, k_min=2).confidence
     np.testing.assert_allclose(confidence, [0.5, 0, 0, 0.6])
     assert confidence.dtype == np.float32
 
 
+@pytest.mark.parametrize("kind", ["max_weight", "effective", "entropy", "distance"])
+def test_the_confidence_is_of_the_kind_asked_for(kind):
+    position, weight = [[1, 2], [4, 5], [6, -1]], [[0.5, 0.5], [0.9, 0.1], [1, 0]]
+    found = neighbours_of(position, weight, 2, nearest=[0.2, 0.4, 0.1], kind=kind)
+    expected = confidence_of(kind, found.weight, found.nearest, found.own_nearest)
+    np.testing.assert_array_equal(found.confidence, [*expected[:2], 0])
+    assert found.summary()["confidence"] == kind
+    taken = found.take(np.array([1]))  # ranked among all windows, not among those taken
+    np.testing.assert_array_equal(taken.confidence, expected[[1]])
+
+
+def test_nearest_distances_are_kept_and_ranked_among_their_own(series, windows, build_store):
+    store, keys = build_store(series, windows), window_keys(windows.contexts(series))
+    embeddings = np.zeros((len(windows), 1), np.float32)
+    settings = {**SETTINGS, "confidence": "distance"}
+    found = find_neighbours(store, embeddings, windows, series, **settings)
+    _, distance = store.search(keys, windows, series, k=1, embargo="overlap")
+    np.testing.assert_allclose(found.nearest, distance[:, 0], rtol=1e-5)
+    order = np.argsort(found.nearest)
+    assert found.confidence[order[0]] > 0.98
+    assert found.confidence[order[-1]] < 0.02
+    few = windows.take(order[:3])
+    compared = find_neighbours(
+        store, embeddings[:3], few, series, **settings, own_nearest=found.own_nearest
+    )
+    np.testing.assert_allclose(compared.confidence, found.confidence[order[:3]], atol=0.011)
+
+
 def test_summary_counts():
-    position = np.array([[1, 2], [4, -1]], np.int32)
-    weight = np.array([[0.5, 0.5], [1, 0]], np.float32)
-    summary = Neighbours(position, weight, k_min=2).summary()
+    summary = neighbours_of([[1, 2], [4, -1]], [[0.5, 0.5], [1, 0]], k_min=2).summary()
     assert summary["queries"] == 2
     assert summary["queries_below_k_min"] == 1
     assert summary["mean_confidence"] == pytest.approx(0.25)
@@ -54,9 +82,7 @@ def test_summary_counts():
 
 
 def test_a_query_without_neighbours_has_no_effective_ones():
-    position = np.array([[1, 2], [-1, -1]], np.int32)
-    weight = np.array([[0.5, 0.5], [0, 0]], np.float32)
-    summary = Neighbours(position, weight, k_min=2).summary()
+    summary = neighbours_of([[1, 2], [-1, -1]], [[0.5, 0.5], [0, 0]], k_min=2).summary()
     assert summary["mean_effective_neighbours"] == pytest.approx(1.0)
 
 
@@ -75,7 +101,12 @@ def test_neighbours_are_those_of_the_datastore(series, windows, build_store):
 def test_embeddings_are_the_keys_of_an_embedding_datastore(series, windows):
     embeddings = np.random.default_rng(1).normal(size=(len(windows), 4)).astype(np.float32)
     store = Datastore.build(
-        embeddings, windows, series, key_kind="embedding", index_kind="flat", same_channel=True
+        embeddings,
+        windows,
+        series,
+        key=KeyConfig("embedding"),
+        index_kind="flat",
+        same_channel=True,
     )
     found = find_neighbours(store, embeddings, windows, series, **SETTINGS)
     expected, _ = store.search(embeddings, windows, series, k=6, embargo="overlap")
@@ -189,21 +220,26 @@ def test_no_query_is_no_neighbour(series, windows, build_store):
 
 def test_take_and_round_trip(tmp_path):
     rng = np.random.default_rng(0)
-    found = Neighbours(
-        rng.integers(-1, 9, (7, 4)).astype(np.int32), rng.random((7, 4)).astype(np.float32), 2
+    found = neighbours_of(
+        rng.integers(-1, 9, (7, 4)), rng.random((7, 4)), 2, nearest=rng.random(7), kind="distance"
     )
     found.save_pretrained(tmp_path / "found")
     loaded = Neighbours.from_pretrained(tmp_path / "found")
     np.testing.assert_array_equal(loaded.position, found.position)
     np.testing.assert_array_equal(loaded.weight, found.weight)
-    assert loaded.k_min == 2
+    np.testing.assert_array_equal(loaded.nearest, found.nearest)
+    np.testing.assert_array_equal(loaded.confidence, found.confidence)
+    assert (loaded.k_min, loaded.confidence_kind) == (2, "distance")
     taken = loaded.take(np.array([5, 1]))
     np.testing.assert_array_equal(taken.position, found.position[[5, 1]])
 
 
-def test_eight_bytes_a_neighbour():
-    found = Neighbours(np.zeros((9, 20), np.int32), np.zeros((9, 20), np.float32), 5)
-    assert found.position.nbytes + found.weight.nbytes == 9 * 20 * 8
+def test_few_bytes_a_window(tmp_path):
+    count, k = 2000, 20
+    found = neighbours_of(np.zeros((count, k)), np.full((count, k), 1 / k), 5)
+    found.save_pretrained(tmp_path / "found")
+    size = sum(file.stat().st_size for file in (tmp_path / "found").iterdir())
+    assert 160 * count < size <= 170 * count
 
 
 def test_query_batches_cover_everything_once():

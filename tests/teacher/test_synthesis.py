@@ -1,11 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from builders import LEVELS, series_of, windows_over
-from tsmemory.teacher.neighbours import Neighbours, find_neighbours
+from builders import LEVELS, neighbours_of, series_of, windows_over
+from tsmemory.teacher.calibration import SpreadCalibration
+from tsmemory.teacher.neighbours import find_neighbours
 from tsmemory.teacher.quantiles import weighted_quantiles
-from tsmemory.teacher.synthesis import Teacher, TeacherTargets, describe_teacher
+from tsmemory.teacher.synthesis import Teacher, TeacherTargets
 
 L, H, M = 24, 8, 5
 
@@ -102,7 +105,7 @@ def test_absent_neighbours_teach_nothing(teacher, windows, neighbours):
     position[0], weight[0] = -1, 0
     position[1, 1:], weight[1, 1:] = -1, 0
     weight[1, 0] = 1
-    changed = Neighbours(position, weight, 3)
+    changed = neighbours_of(position, weight, 3)
     quantiles = teacher.quantiles(windows.take(slice(0, 3)), changed.take(slice(0, 3)), H)
     assert np.isnan(quantiles[0]).all()
     alone = teacher.aligned_futures(windows.take(slice(1, 2)), changed.take(slice(1, 2)), H)[0, 0]
@@ -121,7 +124,7 @@ def test_missing_values_are_left_out_of_level_and_quantile(series, windows, buil
     position = np.array([[45, 44 - L - H + 4], [100, 20]], np.int32)
     weight = np.full((2, 2), 0.5, np.float32)
     teacher = Teacher(store, gappy, LEVELS, shift_length=M, method="midpoint")
-    futures = teacher.aligned_futures(queries, Neighbours(position, weight, 1), H)
+    futures = teacher.aligned_futures(queries, neighbours_of(position, weight), H)
     row, start = store.neighbour_windows(position.astype(np.int64))
     for number in range(2):  # nothing to agree on: the futures as they were
         values = gappy.row_values(row[0, number])
@@ -131,43 +134,37 @@ def test_missing_values_are_left_out_of_level_and_quantile(series, windows, buil
         np.testing.assert_allclose(futures[1, number], expected, atol=1e-5)
 
 
-def test_the_description_is_the_mean_error_and_coverage(teacher, series, windows, neighbours):
-    text = describe_teacher(
-        teacher,
+def test_affine_alignment_rescales_to_the_query(build_store):
+    wave = np.sin(np.arange(60) / 3)
+    series = series_of([wave, 1.6 * wave + 4], calendar=[0, 100])
+    windows = windows_over(series, L, H)
+    store = build_store(series, windows)
+    found = find_neighbours(
+        store,
+        np.zeros((len(windows), 1), np.float32),
         windows,
-        neighbours,
-        horizons=(3, H),
-        sample=10_000,
-        rng=np.random.default_rng(0),
+        series,
+        k=1,
+        k_min=1,
+        temperature=0.12,
+        embargo="overlap",
+        shard_size=100,
     )
-    quantiles = teacher.quantiles(windows, neighbours, H)
+    shifted = Teacher(store, series, LEVELS, M, "published")
+    rescaled = replace(shifted, alignment="affine")
     target = windows.targets(series)
-    known = ~np.isnan(quantiles[:, 4])
-    for horizon in (3, H):
-        error = np.abs(target - quantiles[:, 4])[:, :horizon][known[:, :horizon]]
-        inside = (target >= quantiles[:, 0]) & (target <= quantiles[:, 8])
-        line = text["by_horizon"][str(horizon)]
-        assert line["mae"] == pytest.approx(error.mean(), rel=1e-4)
-        expected = inside[:, :horizon][known[:, :horizon]].mean()
-        assert line["coverage_0.1_0.9"] == pytest.approx(expected, rel=1e-6)
-    assert text["queries_looked_at"] == len(windows)
-    assert text["k"] == 6
+    np.testing.assert_allclose(rescaled.quantiles(windows, found, H)[:, 4], target, atol=1e-4)
+    assert np.abs(shifted.quantiles(windows, found, H)[:, 4] - target).max() > 0.3
 
 
-def test_a_sample_is_no_larger_than_asked_for(teacher, windows, neighbours):
-    texts = [
-        describe_teacher(
-            teacher,
-            windows,
-            neighbours,
-            horizons=(H,),
-            sample=20,
-            rng=np.random.default_rng(seed),
-        )
-        for seed in (1, 1, 2)
-    ]
-    assert texts[0]["queries_looked_at"] == 20
-    assert texts[0] == texts[1] != texts[2]
+def test_calibration_widens_around_the_median(teacher, windows, neighbours):
+    calibration = SpreadCalibration(4, (2.0, 0.5))
+    widened = replace(teacher, calibration=calibration).quantiles(windows, neighbours, H)
+    plain = teacher.quantiles(windows, neighbours, H)
+    np.testing.assert_array_equal(widened[:, 4], plain[:, 4])
+    distance, before = widened - widened[:, [4]], plain - plain[:, [4]]
+    np.testing.assert_allclose(distance[:, :, :4], 2 * before[:, :, :4], atol=1e-5)
+    np.testing.assert_allclose(distance[:, :, 4:], before[:, :, 4:] / 2, atol=1e-5)
 
 
 def test_targets_are_formed_once_and_are_the_teachers(monkeypatch, teacher, windows, neighbours):

@@ -118,6 +118,11 @@ class TorchBackbone(ABC):
         return self._pass(contexts)[0]
 
     @property
+    def parameter_count(self) -> int:
+        """Number of its weights, each counted once."""
+        return sum(weight.numel() for weight in self._model.parameters())
+
+    @property
     def device(self) -> str:
         """Torch device that it runs on."""
         return str(self._model.device)

@@ -62,6 +62,11 @@ def in_order(methods: Sequence[str]) -> list[str]:
     return sorted(methods, key=lambda name: known.index(name) if name in known else -1)
 
 
+def literal(text: str) -> str:
+    """A name as plotly should show it: plotly takes tags and links in any text for its own."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
 def tint(colour: str, alpha: float) -> str:
     """A hexadecimal colour made translucent."""
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))

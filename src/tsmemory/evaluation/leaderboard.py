@@ -26,7 +26,7 @@ ALL_CHANNELS = "all"
 
 
 @dataclass(frozen=True)
-class _Origins:
+class Origins:
     """The forecast origins of one horizon, and their resamples.
 
     Attributes:
@@ -48,7 +48,15 @@ class _Origins:
     @classmethod
     def draw(
         cls, scores: MethodScores, number: int, samples: int, rng: np.random.Generator
-    ) -> "_Origins":
+    ) -> "Origins":
+        """Resample the origins whose windows reach a horizon.
+
+        Args:
+            scores: The scores, the frozen backbone's among them.
+            number: Position of the horizon.
+            samples: Bootstrap samples.
+            rng: Draws the bootstrap.
+        """
         counted = scores.methods[REFERENCE].count[:, number] > 0
         time = scores.origin_time[counted]
         ahead = math.ceil(scores.horizons[number] / typical_step(time, scores.stride))
@@ -74,6 +82,20 @@ class _Origins:
         _, sums = per_origin(np.stack(parts, axis=1), self.time)
         return sums[:, 0], sums[:, 1]
 
+    def skill(
+        self,
+        scores: MethodScores,
+        method: str,
+        reference: str,
+        metric: str,
+        level: float,
+        where: NDArray[np.bool_] | None = None,
+    ) -> tuple[float, float, float]:
+        """Skill of a method against another, with the ends of its interval."""
+        own = self.sums(scores, method, metric, where)
+        other = self.sums(scores, reference, metric, where)
+        return skill_interval(*own, *other, self.weights, level, blocks=self.blocks)
+
 
 def build_leaderboard(
     scores: MethodScores, *, samples: int, level: float, rng: np.random.Generator
@@ -94,7 +116,7 @@ def build_leaderboard(
     """
     lines = []
     for number, horizon in enumerate(scores.horizons):
-        origins = _Origins.draw(scores, number, samples, rng)
+        origins = Origins.draw(scores, number, samples, rng)
         for method, windows in scores.methods.items():
             values = windows.metrics(number)
             for metric in LEADERBOARD_METRICS:
@@ -142,7 +164,7 @@ def build_skill(
     names = series.channel.astype(str)[scores.row]
     lines = []
     for number, horizon in enumerate(scores.horizons):
-        origins = _Origins.draw(scores, number, samples, rng)
+        origins = Origins.draw(scores, number, samples, rng)
         for channel in [ALL_CHANNELS, *np.unique(names)]:
             where = None if channel == ALL_CHANNELS else names == channel
             for metric in SKILL_METRICS:
@@ -171,22 +193,24 @@ def build_skill(
 
 
 def build_calibration(scores: MethodScores) -> pd.DataFrame:
-    """Share of targets at or below each quantile.
+    """Share of targets at or below each quantile, up to each horizon.
 
     Returns:
-        Table ``method, level, observed``.
+        Table ``method, horizon, level, observed``; calibrated quantiles have ``observed`` near
+        ``level``. NaN where no window reaches the horizon.
     """
     return pd.DataFrame(
         [
-            {"method": method, "level": level, "observed": float(share)}
-            for method, shares in scores.below.items()
+            {"method": method, "horizon": horizon, "level": level, "observed": float(share)}
+            for method, by_horizon in scores.below.items()
+            for horizon, shares in zip(scores.horizons, by_horizon, strict=True)
             for level, share in zip(scores.levels, shares, strict=True)
         ]
     )
 
 
 def _diebold_mariano(
-    loss: NDArray[np.float64], reference: NDArray[np.float64], origins: _Origins
+    loss: NDArray[np.float64], reference: NDArray[np.float64], origins: Origins
 ) -> dict[str, float]:
     """Diebold-Mariano on the mean loss of each origin, NaN where no window reaches the horizon."""
     if not len(loss):

@@ -5,22 +5,23 @@ need to be fitted is fitted on training or validation windows, never on the test
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tsmemory.memory.adapter import MemoryAdapter
 from tsmemory.memory.config import FusionConfig
 from tsmemory.memory.fusion import Fusion
 from tsmemory.memory.fusion_fit import Part, fit_location
 from tsmemory.memory.instance_norm import instance_normalise
+from tsmemory.memory.profiles import Adapter
 from tsmemory.memory.split import BATCH, Split, evenly
 from tsmemory.retrieval.datastore import Datastore
 from tsmemory.retrieval.embargo import Embargo
 from tsmemory.series.series_set import Float
 from tsmemory.teacher.neighbours import find_neighbours
+from tsmemory.teacher.rerank import Rerank
 from tsmemory.teacher.synthesis import Teacher
 
 Method = Callable[[Split], Float]
@@ -43,7 +44,7 @@ class Fused:
         fusion: Its fusion weights.
     """
 
-    adapter: MemoryAdapter
+    adapter: Adapter
     fusion: Fusion
 
     @torch.inference_mode()
@@ -51,7 +52,8 @@ class Fused:
         """Fused quantiles. Shape ``(B, Q, H)``."""
         contexts, _, quantiles, keys = split.tensors()
         memory = self.adapter(contexts, quantiles, keys)
-        return self.fusion.apply(quantiles, memory, self.adapter.config.median).numpy()
+        median, channels = self.adapter.config.median, split.channels()
+        return self.fusion.apply(quantiles, memory, median, contexts, channels).numpy()
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ class OnlineKnn:
         k: Neighbours.
         temperature: tau of the weights.
         embargo: As for the teacher.
+        rerank: As for the teacher.
         location: Fusion weight of each horizon block, fitted on validation.
         block: Steps in a block.
     """
@@ -126,6 +129,7 @@ class OnlineKnn:
     k: int
     temperature: float
     embargo: Embargo
+    rerank: Rerank | None = None
     location: tuple[float, ...] = ()
     block: int = 24
 
@@ -145,15 +149,7 @@ class OnlineKnn:
         location = fit_location(
             parts, block=config.block, median=median, shrinkage=config.shrinkage
         )
-        return OnlineKnn(
-            self.datastore,
-            self.teacher,
-            self.k,
-            self.temperature,
-            self.embargo,
-            location,
-            config.block,
-        )
+        return replace(self, location=location, block=config.block)
 
     def retrieved(self, split: Split) -> Float:
         """Quantiles of the retrieved futures, the backbone's where there is no neighbour."""
@@ -167,6 +163,7 @@ class OnlineKnn:
             temperature=self.temperature,
             embargo=self.embargo,
             shard_size=len(split.windows),
+            rerank=self.rerank,
         )
         found = self.teacher.quantiles(split.windows, neighbours, split.windows.horizon)
         return np.where(np.isnan(found), split.forecasts.quantiles, found)

@@ -1,25 +1,24 @@
 """The figures of a run, as plotly figures for kedro-viz and notebooks."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from tsmemory.evaluation.fusion_plot import draw_fusion
 from tsmemory.evaluation.house_style import (
     GREY,
     METHODS,
-    SECOND,
     TRUTH,
     axis_title,
     in_order,
     line_trace,
+    literal,
     new_figure,
     style_of,
     tint,
 )
 from tsmemory.evaluation.skill_plot import draw_skill
+from tsmemory.evaluation.summary import choose_horizons
 
 __all__ = ["draw_calibration", "draw_fans", "draw_fusion", "draw_loss_curve", "draw_skill"]
 
@@ -64,94 +63,77 @@ def draw_loss_curve(loss_curve: pd.DataFrame) -> go.Figure:
     return figure
 
 
-def draw_fusion(fusion: Mapping[str, Mapping[str, Any]]) -> go.Figure:
-    """Draw the fusion weights over the horizon, and where the guard closed them.
-
-    Args:
-        fusion: Fusions by seed, as :meth:`tsmemory.memory.fusion.Fusion.to_json` writes them. The
-            first is the shipped one and stands out.
-
-    Returns:
-        Weights of location and spread above, factor of the spread below; blocks where the guard let
-        only the backbone through are shaded.
-    """
-    figure = new_figure(
-        "Fusion of memory and backbone",
-        ("factor on the memory's spread", "weight of the memory"),
-        shares=(0.38, 0.62),
-    )
-    shipped, *others = fusion.items()
-    for number, (seed, other) in enumerate(others):
-        for name in ("location", "spread", "factor"):
-            trace = _steps(other, name, tint(GREY, 0.45), width=1)
-            trace.update(
-                name="other seeds",
-                legendgroup="other seeds",
-                legendrank=_LAST,
-                showlegend=number == 0 and name == "location",
-                hovertext=[f"seed {seed}, {name}<br>{text}" for text in trace.hovertext],
-            )
-            figure.add_trace(trace, row=1 if name == "factor" else 2, col=1)
-    seed, weights = shipped
-    for name, colour in (("location", _ACCENT), ("spread", SECOND), ("factor", SECOND)):
-        dash = "solid" if name == "location" else "dash"
-        trace = _steps(weights, name, colour, width=2.5, dash=dash)
-        trace.update(name=f"{name}, seed {seed}", showlegend=name != "factor")
-        figure.add_trace(trace, row=1 if name == "factor" else 2, col=1)
-    _shade_closed(figure, weights)
-    block, blocks = weights["block"], len(weights["location"])
-    figure.update_xaxes(dtick=block * max(1, round(blocks / 8)), range=[0, block * blocks])
-    figure.update_yaxes(title_text=axis_title("weight"), range=[-0.04, 1.04], row=2)
-    figure.update_yaxes(title_text=axis_title("factor"), row=1)
-    figure.update_xaxes(title_text=axis_title("steps ahead"), row=1)
-    return figure
-
-
 def draw_calibration(calibration: pd.DataFrame) -> go.Figure:
     """Draw how often targets fall below each quantile.
 
     Args:
-        calibration: Table ``method, level, observed``, both shares in [0, 1].
+        calibration: Table ``method, horizon, level, observed``, both shares in [0, 1].
 
     Returns:
-        Observed against nominal share; the frozen backbone and tsmemory stand out.
+        Observed against nominal share, a panel for each of at most four horizons; the frozen
+        backbone and tsmemory stand out.
     """
-    figure = new_figure("Calibration of the quantiles")
-    ends = pd.Series([0.0, 1.0])
-    figure.add_trace(line_trace(ends, ends, GREY, name="calibrated", dash="dot", width=1.5))
-    methods = in_order(calibration["method"].unique().tolist())
+    horizons = choose_horizons(calibration["horizon"].tolist())
+    figure = new_figure(
+        "Calibration of the quantiles",
+        [f"up to {horizon} steps ahead" for horizon in horizons],
+        stacked=False,
+        spacing=0.16 / len(horizons),
+    )
+    for column, horizon in enumerate(horizons, start=1):
+        ends = pd.Series([0.0, 1.0])
+        diagonal = line_trace(ends, ends, GREY, name="calibrated", dash="dot", width=1.5)
+        traces = [diagonal, *_reliability(calibration[calibration["horizon"] == horizon])]
+        for trace in traces:
+            trace.update(legendgroup=trace.name, showlegend=column == 1)
+            figure.add_trace(trace, row=1, col=column)
+    figure.update_xaxes(
+        title_text=axis_title("nominal share"), range=[0, 1], tickformat=".0%", dtick=0.25
+    )
+    figure.update_yaxes(range=[0, 1], tickformat=".0%", showticklabels=False)
+    figure.update_yaxes(title_text=axis_title("observed share"), showticklabels=True, col=1)
+    return figure
+
+
+def _reliability(lines: pd.DataFrame) -> list[go.Scatter]:
+    """Reliability curves of all methods at one horizon, the two that matter on top."""
+    methods = in_order(lines["method"].unique().tolist())
+    traces = []
     for method in sorted(methods, key=("frozen", "tsmemory").__contains__):
-        lines = calibration[calibration["method"] == method].sort_values("level")
+        curve = lines[lines["method"] == method].sort_values("level")
         style, prominent = style_of(method), method in ("frozen", "tsmemory")
         trace = line_trace(
-            lines["level"], lines["observed"], style.colour, style.label, 2.5 if prominent else 1
+            curve["level"], curve["observed"], style.colour, style.label, 2.5 if prominent else 1
         )
-        trace.update(
-            mode="lines+markers",
-            marker={"symbol": style.symbol, "size": 8 if prominent else 6},
-            opacity=1 if prominent else 0.5,
-            hovertemplate="%{y:.1%} of targets at or below the %{x:.0%} quantile",
+        traces.append(
+            trace.update(
+                mode="lines+markers",
+                marker={"symbol": style.symbol, "size": 8 if prominent else 6},
+                opacity=1 if prominent else 0.5,
+                hovertemplate="%{y:.1%} of targets at or below the %{x:.0%} quantile",
+            )
         )
-        figure.add_trace(trace)
-    figure.update_xaxes(title_text=axis_title("nominal share"), range=[0, 1], tickformat=".0%")
-    figure.update_yaxes(title_text=axis_title("observed share"), range=[0, 1], tickformat=".0%")
-    return figure
+    return traces
 
 
 def draw_fans(fans: pd.DataFrame) -> go.Figure:
     """Draw forecasts of a few windows beside the truth.
 
     Args:
-        fans: Table ``kind, label, step, method, level, value``, values in raw units; step -1 is the
-            last of the context, step 0 the first of the target; method ``truth`` has no level.
+        fans: Table ``kind, label, skill, step, method, level, value``, values in raw units; step -1
+            is the last of the context, step 0 the first of the target; method ``truth`` has no
+            level. Skill is the window's own, over the frozen backbone.
 
     Returns:
         One panel for each kind, with median and 10-90 % band of each method.
     """
-    labels = fans.groupby("kind", sort=False)["label"].first()[::-1]
+    labels = fans.groupby("kind", sort=False)[["label", "skill"]].first()[::-1]
     figure = new_figure(
         "Forecasts of the best, median and worst window",
-        [f"{kind}: {label}" for kind, label in labels.items()],
+        [
+            f"{kind}: {literal(label)}, skill {skill:.1%}"
+            for kind, label, skill in labels.itertuples()
+        ],
         spacing=0.1,
     )
     for row, kind in enumerate(labels.index, start=1):
@@ -170,60 +152,6 @@ def draw_fans(fans: pd.DataFrame) -> go.Figure:
     figure.update_xaxes(title_text=axis_title("steps ahead"), row=1)
     figure.update_layout(height=640, legend_title_text="median, 10 to 90 % band")
     return figure
-
-
-def _steps(
-    fusion: Mapping[str, Any], name: str, colour: str, width: float, dash: str = "solid"
-) -> go.Scatter:
-    """Values by block as a step line from the start of the first block to the end of the last."""
-    block, values = int(fusion["block"]), list(fusion[name])
-    verdicts = {verdict["block"]: verdict for verdict in _verdicts(fusion)}
-    texts = []
-    for number, value in enumerate(values):
-        text = f"steps {number * block + 1} to {(number + 1) * block}: {name} {value:.3g}"
-        if number in verdicts:
-            verdict = verdicts[number]
-            text += (
-                f"<br>guard: skill {verdict['skill']:.1%}, p = {verdict['p_value']:.3g}"
-                f"{', blocks pooled' if verdict['pooled'] else ''}"
-            )
-        texts.append(text)
-    edges = pd.Series(range(0, (len(values) + 1) * block, block))
-    trace = line_trace(edges, pd.Series([*values, values[-1]]), colour, width=width, dash=dash)
-    return trace.update(line_shape="hv", hoverinfo="text", hovertext=[*texts, texts[-1]])
-
-
-def _verdicts(fusion: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    """What the guard said of the whole fusion, block by block."""
-    verdicts: Sequence[Mapping[str, Any]] = (
-        fusion.get("report", {}).get("guard", {}).get("whole", ())
-    )
-    return verdicts
-
-
-def _shade_closed(figure: go.Figure, fusion: Mapping[str, Any]) -> None:
-    """Shade the stretches of blocks that the guard closed, with one entry in the legend."""
-    closed = sorted(verdict["block"] for verdict in _verdicts(fusion) if not verdict["open"])
-    stretches: list[list[int]] = []
-    for number in closed:
-        if stretches and number == stretches[-1][1]:
-            stretches[-1][1] = number + 1
-        else:
-            stretches.append([number, number + 1])
-    for row in (1, 2):
-        for count, (first, end) in enumerate(stretches):
-            figure.add_vrect(
-                x0=first * fusion["block"],
-                x1=end * fusion["block"],
-                fillcolor=tint(GREY, 0.25),
-                line_width=0,
-                layer="below",
-                name="guard: backbone only",
-                legendgroup="guard",
-                showlegend=row == 2 and count == 0,
-                row=row,
-                col=1,
-            )
 
 
 def _fan(lines: pd.DataFrame, method: str) -> list[go.Scatter]:

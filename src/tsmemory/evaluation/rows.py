@@ -17,6 +17,7 @@ from tsmemory.memory.split import Split
 from tsmemory.metrics import last_value, seasonal_error, seasonal_naive
 from tsmemory.retrieval.embargo import Embargo
 from tsmemory.series.series_set import SeriesSet
+from tsmemory.teacher.rerank import Rerank
 from tsmemory.teacher.synthesis import Teacher
 
 
@@ -32,6 +33,7 @@ def assemble_methods(
     temperature: float,
     embargo: Embargo,
     config: FusionConfig,
+    rerank: Rerank | None = None,
 ) -> dict[str, list[Method]]:
     """The cheap rows of METHOD 1.8, fitted on validation where they need it.
 
@@ -46,6 +48,7 @@ def assemble_methods(
         temperature: tau of its weights.
         embargo: Its embargo.
         config: Horizon blocks and shrinkage.
+        rerank: How its pool of neighbours is narrowed down, as for the teacher.
 
     Returns:
         For each row the forecaster of each seed.
@@ -60,7 +63,7 @@ def assemble_methods(
         name: [PointWithSpread.fit(point, validation, block)] for name, point in points.items()
     }
     rows["frozen"] = [frozen]
-    online = OnlineKnn(teacher.datastore, teacher, k, temperature, embargo)
+    online = OnlineKnn(teacher.datastore, teacher, k, temperature, embargo, rerank)
     rows["online_knn"] = [online.fit(validation, config)]
     rows["tsmemory"] = [
         Fused(model, Fusion.from_json(fusion[str(seed)]))
@@ -127,11 +130,19 @@ def _by_channel(scores: MethodScores, series: SeriesSet) -> dict[str, Any]:
 
 def _guard_shares(fusion: Mapping[str, Any]) -> dict[str, float]:
     """Mean weights, and the share of blocks in which nothing is corrected."""
-    location, spread = np.array(fusion["location"]), np.array(fusion["spread"])
+    lines = Fusion.from_json(fusion).explain()
+    closed = [line["backbone"] == 1 and line["width_backbone"] == 1 for line in lines]
+
+    def mean(name: str) -> float:
+        return float(np.mean([line[name] for line in lines]))
+
     return {
-        "mean_location_weight": float(location.mean()),
-        "mean_spread_weight": float(spread.mean()),
-        "share_of_blocks_closed": float(((location == 0) & (spread == 0)).mean()),
+        "mean_location_weight": mean("memory"),
+        "mean_last_value_weight": mean("last_value"),
+        "mean_seasonal_naive_weight": mean("seasonal_naive"),
+        "mean_spread_weight": mean("width_memory"),
+        "mean_residuals_weight": mean("width_residuals"),
+        "share_of_blocks_closed": float(np.mean(closed)),
     }
 
 

@@ -27,7 +27,8 @@ class MethodScores:
     Attributes:
         methods: Scores by method; those of trained methods are means over seeds.
         seeds: Number of seeds behind each method; 1 where nothing is random.
-        below: Share of known targets at or below each quantile, by method. Shape ``(Q,)`` each.
+        below: Share of known targets at or below each quantile, by method and horizon, NaN where no
+            window reaches the horizon. Shape ``(n_horizons, Q)`` each.
         levels: Quantile levels.
         row: Row of each window. Shape ``(N,)``.
         origin_time: Forecast origin of each window on the shared calendar. Shape ``(N,)``.
@@ -116,24 +117,29 @@ def score_methods(
         The scores.
     """
     scored: dict[str, list[list[WindowScores]]] = {n: [[] for _ in m] for n, m in methods.items()}
-    below = {name: np.zeros(len(split.forecasts.levels)) for name in methods}
-    known = 0
+    below = {name: np.zeros((len(horizons), len(split.forecasts.levels))) for name in methods}
+    known = np.zeros((len(horizons), 1))
     for first in track(range(0, len(split.windows), batch_size), "Scoring"):
         batch = split.take(slice(first, first + batch_size))
         target = batch.windows.targets(split.series)
-        known += int((~np.isnan(target)).sum())
+        complete = np.stack([batch.windows.complete(h) for h in horizons], axis=1)
+        known += _count_to(~np.isnan(target)[:, None], horizons, complete)
         for name, seeds in methods.items():
             for number, method in enumerate(seeds):
                 quantiles = method(batch)
                 scored[name][number].append(
-                    _score(batch, quantiles, target, horizons, seasonal_error)
+                    _score(batch, quantiles, target, horizons, complete, seasonal_error)
                 )
-                below[name] += (target[:, None] <= quantiles).sum(axis=(0, 2)) / len(seeds)
+                at_or_below = target[:, None] <= quantiles
+                below[name] += _count_to(at_or_below, horizons, complete) / len(seeds)
     windows = split.windows
     return MethodScores(
         methods={n: mean_over([concatenate(s) for s in seeds]) for n, seeds in scored.items()},
         seeds={name: len(seeds) for name, seeds in methods.items()},
-        below={name: count / max(known, 1) for name, count in below.items()},
+        below={
+            name: np.divide(count, known, out=np.full(count.shape, np.nan), where=known > 0)
+            for name, count in below.items()
+        },
         levels=split.forecasts.levels,
         row=windows.row,
         origin_time=windows.calendar(split.series) + windows.context_length,
@@ -146,6 +152,7 @@ def _score(
     quantiles: Float,
     target: Float,
     horizons: Sequence[int],
+    complete: NDArray[np.bool_],
     seasonal_error: NDArray[np.float64],
 ) -> WindowScores:
     windows, series = batch.windows, batch.series
@@ -154,8 +161,25 @@ def _score(
         target,
         levels=batch.forecasts.levels,
         horizons=horizons,
-        complete=np.stack([windows.complete(h) for h in horizons], axis=1),
+        complete=complete,
         std=series.std[windows.row],
         mean=series.mean[windows.row],
         seasonal_error=seasonal_error[windows.row],
     )
+
+
+def _count_to(
+    happened: NDArray[np.bool_], horizons: Sequence[int], complete: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Count the steps at which something happened, up to each horizon.
+
+    Args:
+        happened: Whether it did. Shape ``(B, Q, H)``.
+        horizons: Horizons in steps.
+        complete: Whether a window reaches a horizon, else it does not count. ``(B, n_horizons)``.
+
+    Returns:
+        Counts over the windows. Shape ``(n_horizons, Q)``.
+    """
+    counts = np.cumsum(happened, axis=2, dtype=np.int32)[:, :, np.array(horizons) - 1]
+    return np.asarray(np.where(complete[:, None], counts, 0).sum(axis=0, dtype=np.float64).T)

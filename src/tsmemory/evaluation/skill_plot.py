@@ -12,6 +12,7 @@ from tsmemory.evaluation.house_style import (
     TEXT,
     axis_title,
     in_order,
+    literal,
     new_figure,
     style_of,
     tint,
@@ -86,7 +87,7 @@ def _label_axes(
             "categoryorder": "array",
             "categoryarray": channels,
             "tickvals": named,
-            "ticktext": short,
+            "ticktext": [literal(name) for name in short],
         },
     )
 
@@ -156,7 +157,7 @@ def _error_bars(lines: pd.DataFrame) -> dict[str, Any]:
 def _describe(line: pd.Series) -> str:
     """One point in words."""
     parts = [
-        f"{style_of(line['method']).label}, {line['horizon']} steps, {line['channel']}",
+        f"{style_of(line['method']).label}, {line['horizon']} steps, {literal(line['channel'])}",
         f"skill {line['skill']:.1%}",
     ]
     if np.isfinite([line["low"], line["high"]]).all():

@@ -5,6 +5,7 @@ from typing import Any
 
 _HOMES = {
     "AtomicJSONDataset": "json_dataset",
+    "AtomicTextDataset": "text_dataset",
     "ContentCacheDataset": "content_cache_dataset",
     "FolderDataset": "folder_dataset",
     "RawTableDataset": "raw_table_dataset",
@@ -12,6 +13,7 @@ _HOMES = {
 }
 __all__ = [
     "AtomicJSONDataset",
+    "AtomicTextDataset",
     "ContentCacheDataset",
     "FolderDataset",
     "RawTableDataset",

@@ -15,7 +15,8 @@ from tsmemory.backbones.weights import find_weights
 from tsmemory.fingerprint import digest, sha256_of_file
 from tsmemory.memory.errors import ForecasterError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+READABLE = (1, 2)  # version 1 mixed backbone and memory alone
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 
@@ -90,11 +91,12 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise ForecasterError(f"{path} cannot be read (truncated?): {error}") from error
     if not isinstance(config, dict) or "format_version" not in config:
         raise ForecasterError(f"{path} does not describe a forecaster (it has no format_version)")
-    if config["format_version"] != FORMAT_VERSION:
+    if config["format_version"] not in READABLE:
         raise ForecasterError(
             f"{path} has format version {config['format_version']} (written by tsmemory "
             f"{config.get('tsmemory_version', 'unknown')}), this is tsmemory {__version__} which "
-            f"reads version {FORMAT_VERSION}; save the forecaster again with this one"
+            f"reads versions {' and '.join(map(str, READABLE))}; save the forecaster again with "
+            "this one"
         )
     said = config.pop("config_digest", None)
     found = digest(config)

@@ -1,20 +1,23 @@
 """What is known in closed form before anything is trained (METHOD 1.5)."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from safetensors.torch import load_file, save_file
 
 from tsmemory.memory.config import FusionConfig
 from tsmemory.memory.fusion import Fusion
-from tsmemory.memory.fusion_fit import Part, fit_factor, fit_location
+from tsmemory.memory.location_fit import fit_location
+from tsmemory.memory.out_of_fold import OutOfFold
+from tsmemory.memory.out_of_fold_fit import fit_out_of_fold, ridge_parts, thin_folds
 from tsmemory.memory.ridge import Ridge, fit_ridge, out_of_fold_ridges
-from tsmemory.memory.split import BATCH, Split
+from tsmemory.memory.split import Split
+from tsmemory.memory.width_fit import fit_factor
+from tsmemory.metrics import season_length
 from tsmemory.series.windows import Windows
 
 _FILE = "ridge.safetensors"
@@ -28,11 +31,14 @@ class ClosedForm:
         ridge: The linear skip.
         start: Location weights and spread factors on out-of-fold training windows.
         penalties: Validation MSE (z units) of every ridge penalty tried.
+        out_of_fold: What out-of-fold training windows say of the fusion; ``None`` where the
+            training split is too short to leave any stretch out.
     """
 
     ridge: Ridge
     start: Fusion
     penalties: dict[str, float]
+    out_of_fold: OutOfFold | None = None
 
     def summary(self) -> dict[str, Any]:
         """The choices, for the catalog's preview."""
@@ -40,6 +46,7 @@ class ClosedForm:
             "ridge_penalty": self.ridge.penalty,
             "validation_mse_by_penalty": self.penalties,
             "start": self.start.to_json(),
+            "out_of_fold": None if self.out_of_fold is None else self.out_of_fold.summary(),
         }
 
     def save_pretrained(self, folder: Path) -> None:
@@ -48,6 +55,8 @@ class ClosedForm:
         text = json.dumps(self.summary(), indent=2)
         (folder / "config.json").write_text(text, encoding="utf-8")
         weights = {"weight": self.ridge.weight, "bias": self.ridge.bias}
+        if self.out_of_fold is not None:
+            weights |= self.out_of_fold.tensors()
         save_file({n: w.contiguous() for n, w in weights.items()}, folder / _FILE)
 
     @classmethod
@@ -55,10 +64,12 @@ class ClosedForm:
         """Read what :meth:`save_pretrained` wrote."""
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         weights = load_file(folder / _FILE)
+        about = config["out_of_fold"]
         return cls(
             ridge=Ridge(weights["weight"], weights["bias"], config["ridge_penalty"]),
             start=Fusion.from_json(config["start"]),
             penalties=config["validation_mse_by_penalty"],
+            out_of_fold=None if about is None else OutOfFold.from_tensors(about, weights),
         )
 
 
@@ -88,7 +99,12 @@ def fit_closed_form(
     held_out = out_of_fold_ridges(
         fit, train.windows, train.series, penalty=ridge.penalty, folds=folds
     )
-    return ClosedForm(ridge, starting_point(train, held_out, config), errors)
+    start = starting_point(train, held_out, config)
+    out_of_fold = None
+    if held_out:
+        season = season_length(train.series.freq)
+        out_of_fold = fit_out_of_fold(train, held_out, start, season=season, config=config)
+    return ClosedForm(ridge, start, errors, out_of_fold)
 
 
 def starting_point(
@@ -108,22 +124,15 @@ def starting_point(
     levels = split.forecasts.levels
     median = levels.index(0.5)
 
-    def parts() -> Iterator[Part]:
-        for members, ridge in folds:
-            for first in range(0, len(members), BATCH):
-                part = split.take(members[first : first + BATCH])
-                contexts, target, quantiles, _ = part.tensors()
-                point = torch.from_numpy(ridge.predict(contexts.numpy()))
-                memory = quantiles + (point - quantiles[:, median])[:, None]
-                yield Part(target, quantiles, memory)
-
     blocks = -(-split.windows.horizon // config.block)
     ones = (1.0,) * blocks
     if not folds:
         return Fusion(config.block, (0.5,) * blocks, ones, ones)
-    location = fit_location(parts, block=config.block, median=median, shrinkage=config.shrinkage)
+    location = fit_location(
+        ridge_parts(split, folds), block=config.block, median=median, shrinkage=config.shrinkage
+    )
     factor = fit_factor(
-        parts,
+        ridge_parts(split, thin_folds(folds, split.windows.horizon)),
         location,
         block=config.block,
         levels=levels,

@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +9,17 @@ import numpy as np
 import pandas as pd
 import torch
 
-from tsmemory.backbones import Backbone, Origins
-from tsmemory.backbones.levels import at_levels, check_levels
-from tsmemory.memory.adapter import MemoryAdapter
+from tsmemory.backbones import Backbone
+from tsmemory.backbones.levels import check_levels
 from tsmemory.memory.artefact import read_artefact, write_artefact
-from tsmemory.memory.contexts import (
-    Contexts,
-    Real,
-    check_contexts,
-    put_level_back,
-    stack_contexts,
-    take_level_off,
-)
+from tsmemory.memory.contexts import Contexts, check_contexts, stack_contexts
 from tsmemory.memory.errors import ForecasterError
 from tsmemory.memory.frames import read_frame
 from tsmemory.memory.fusion import Fusion
-from tsmemory.memory.origins import asked_at, check_origins, refuse_bare_contexts, take_origins
+from tsmemory.memory.origins import check_origins, refuse_bare_contexts
 from tsmemory.memory.parts import check_parts, read_backbone, read_memory
+from tsmemory.memory.passes import Asked, forecast_batches
+from tsmemory.memory.profiles import Adapter, config_to_json
 from tsmemory.series.series_set import Float
 
 QUANTILE_LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -54,7 +47,7 @@ class MemoryForecaster:
     def __init__(
         self,
         backbone: Backbone,
-        adapter: MemoryAdapter,
+        adapter: Adapter,
         fusion: Fusion,
         *,
         backbone_source: str,
@@ -89,6 +82,7 @@ class MemoryForecaster:
         quantile_levels: Sequence[float] = QUANTILE_LEVELS,
         *,
         batch_size: int = 256,
+        channels: Sequence[str] | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Forecast series.
 
@@ -101,6 +95,8 @@ class MemoryForecaster:
             quantile_levels: Levels; interpolated between those of the backbone, the outermost ones
                 standing in outside them.
             batch_size: Series in one pass; the answer does not depend on it.
+            channels: Name of the column that each series comes from, where the memory has weights
+                of its own for it; the weights for all columns are taken if not given.
 
         Returns:
             Quantiles, shape ``(B, H, len(quantile_levels))``, and the median, shape ``(B, H)``;
@@ -108,14 +104,22 @@ class MemoryForecaster:
 
         Raises:
             ForecasterError: A series without observed value or with an infinite one, a horizon
-                below 1, a level outside (0, 1), a backbone that looks its forecasts up.
+                below 1, a level outside (0, 1), another number of channels than of series, a
+                backbone that looks its forecasts up.
         """
         refuse_bare_contexts(self.backbone)
         horizon = self._horizon(prediction_length)
         levels = check_levels(quantile_levels, self.backbone.quantile_levels, ForecasterError)
         stacked = stack_contexts(contexts, self.adapter.config.context_length)
+        if channels is not None and len(channels) != len(stacked):
+            raise ForecasterError(f"{len(channels)} channels for {len(stacked)} series")
+        names = None if channels is None else np.array(channels, dtype=str)
         quantiles, median = self._forecast(
-            stacked, horizon, levels, batch_size, lambda position: f"context {position}"
+            Asked(stacked, channels=names),
+            horizon,
+            levels,
+            batch_size,
+            lambda position: f"context {position}",
         )
         return torch.from_numpy(quantiles), torch.from_numpy(median)
 
@@ -138,7 +142,8 @@ class MemoryForecaster:
             id_column: Column of identifiers. A table without the default one is a single series,
                 which the answer calls ``series``.
             timestamp_column: Column of timestamps, with or without a zone.
-            target: Column to forecast, or several, each forecast on its own.
+            target: Column to forecast, or several, each forecast on its own, with the weights that
+                the memory has for a column of that name.
             prediction_length: H, steps to forecast; the adapter's longest horizon if not given.
             quantile_levels: See :meth:`predict_quantiles`.
             batch_size: Series in one pass; the answer does not depend on it.
@@ -164,9 +169,12 @@ class MemoryForecaster:
             context_length=length,
             freq=freq,
         )
-        contexts = series.contexts.reshape(-1, length)
-        origins = series.origins() if self.backbone.needs_origins else None
-        forecast = self._forecast(contexts, horizon, levels, batch_size, series.label, origins)
+        asked = Asked(
+            series.contexts.reshape(-1, length),
+            origins=series.origins() if self.backbone.needs_origins else None,
+            channels=np.tile(series.targets, len(series.item_id)),
+        )
+        forecast = self._forecast(asked, horizon, levels, batch_size, series.label)
         return series.answer(*forecast, quantile_levels)
 
     def save_pretrained(self, folder: str | Path) -> None:
@@ -182,7 +190,7 @@ class MemoryForecaster:
                 "quantile_levels": list(backbone.quantile_levels),
                 "native_horizon": backbone.native_horizon,
             },
-            "adapter": asdict(self.adapter.config),
+            "adapter": config_to_json(self.adapter.config),
             "fusion": self.fusion.to_json(),
         }
         write_artefact(Path(folder), config, self.adapter.state_dict())
@@ -243,6 +251,7 @@ class MemoryForecaster:
             },
             "adapter": self.adapter.describe(),
             "fusion": {name: fusion[name] for name in ("block", "location", "spread", "factor")},
+            "shares": self.fusion.explain(),
             "idle": self.fusion.is_idle,
         }
 
@@ -254,47 +263,24 @@ class MemoryForecaster:
 
     def _forecast(
         self,
-        contexts: Real,
+        asked: Asked,
         horizon: int,
         levels: tuple[float, ...],
         batch_size: int,
         label: Callable[[int], str],
-        origins: Origins | None = None,
     ) -> tuple[Float, Float]:
         """Quantiles ``(B, H, len(levels))`` and median ``(B, H)`` of contexts ``(B, L)``."""
         if batch_size < 1:
             raise ForecasterError(f"batch_size must be at least 1, got {batch_size}")
-        check_contexts(contexts, label)
-        if origins is not None:
-            check_origins(self.backbone, origins, horizon)
-        native, middle = self.backbone.quantile_levels, self.adapter.config.median
-        quantiles = np.empty((len(contexts), horizon, len(levels)), dtype=np.float32)
-        median = np.empty((len(contexts), horizon), dtype=np.float32)
-        for first in range(0, len(contexts), batch_size):
-            part = slice(first, first + batch_size)
-            near, level = take_level_off(contexts[part])
-            fused = self._fused(near, horizon, take_origins(origins, part, loc=level))
-            chosen = at_levels(fused, native, levels).transpose(0, 2, 1)
-            quantiles[part] = put_level_back(chosen, level)
-            median[part] = put_level_back(fused[:, middle], level)
-        return quantiles, median
-
-    @torch.inference_mode()
-    def _fused(self, contexts: Float, horizon: int, origins: Origins | None) -> Float:
-        """Fused quantiles at the native levels, ascending over levels. Shape ``(B, Q, H)``."""
-        if self.fusion.is_idle:
-            return self.backbone.predict_quantiles(contexts, horizon, **asked_at(origins))
-        output = self.backbone.encode_and_predict(contexts, horizon, **asked_at(origins))
-        known = output.quantiles[:, :, : self.adapter.config.horizon]
-        device = self.adapter.weight.device
-        frozen = torch.from_numpy(np.ascontiguousarray(known))
-        memory = self.adapter(
-            torch.from_numpy(contexts).to(device),
-            frozen.to(device),
-            torch.from_numpy(output.keys).to(device),
+        check_contexts(asked.contexts, label)
+        if asked.origins is not None:
+            check_origins(self.backbone, asked.origins, horizon)
+        return forecast_batches(
+            self.backbone,
+            self.adapter,
+            self.fusion,
+            asked,
+            horizon=horizon,
+            levels=levels,
+            batch_size=batch_size,
         )
-        fused = self.fusion.apply(frozen, memory.cpu(), self.adapter.config.median)
-        # Equal quantiles may have come apart by a rounding; elsewhere sorting changes nothing.
-        ascending = fused.sort(dim=1).values.numpy()
-        beyond = output.quantiles[:, :, known.shape[2] :]
-        return np.concatenate([ascending, beyond], axis=2)

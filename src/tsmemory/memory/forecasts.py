@@ -45,6 +45,10 @@ class BackboneForecasts:
     def __len__(self) -> int:
         return len(self.keys)
 
+    def up_to(self, horizon: int) -> "BackboneForecasts":
+        """The first ``horizon`` steps of the same forecasts."""
+        return replace(self, quantiles=self.quantiles[:, :, :horizon], file=None)
+
     def summary(self) -> dict[str, Any]:
         """Shapes and origin, for the catalog's preview."""
         return {

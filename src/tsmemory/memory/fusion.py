@@ -1,25 +1,36 @@
 """Fusing the memory with the frozen backbone at constant cost (TS-Memory, section 4.4; METHOD 1.7).
 
-The published fusion is ``Qf = Qb + a (Qm - Qb)`` with one scalar ``a``. Here the median and the
-offsets of the other levels from it have a weight each, by horizon block:
+The published fusion is ``Qf = Qb + a (Qm - Qb)`` with one scalar ``a``. Here the median is a convex
+mixture by horizon block, in which naive forecasts may have a part, and the offsets of the other
+levels from it are another one, in which training residuals may have a part:
 
-    median_f    = median_b + a * (median_m - median_b)
-    offset_f[j] = offset_b[j] + s * (c * offset_m[j] - offset_b[j])
+    median_f    = median_b + a (median_m - median_b) + n (last - median_b) + p (seasonal - median_b)
+    offset_f[j] = (1 - s - r) offset_b[j] + s c_m offset_m[j] + r c_r scale residual[j]
 
 so that a memory whose spread helps and whose median does not is used for its spread alone, and each
-part is judged by its own guard. With ``s = a`` and ``c = 1`` it is the published form. Weights lie
-in [0, 1] and ``c`` is positive, so the fused quantiles ascend whenever both inputs do; with
-``a = s = 0`` they are the backbone's, bit for bit.
+part is judged by its own guard. With ``s = a``, ``n = p = r = 0`` and ``c = 1`` it is the published
+form. Weights are not negative and sum to one at most, and factors ``c`` are positive, so the fused
+quantiles ascend whenever what is mixed does. Where nothing has a weight they are the backbone's,
+bit for bit.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
+from tsmemory.memory.candidates import last_values, seasonal_values
+from tsmemory.memory.config import GateConfig
+from tsmemory.memory.fusion_parts import Channel, Naive, Residuals
+from tsmemory.memory.fusion_steps import Steps, StepTable, steps_of
+from tsmemory.memory.gate import open_steps
+from tsmemory.memory.instance_norm import context_scale
+
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -30,8 +41,12 @@ class Fusion:
         block: Steps in a block.
         location: a, weight of the memory's median. One for each block, in [0, 1].
         spread: s, weight of the memory's offsets. One for each block, in [0, 1].
-        factor: c, calibration of the memory's offsets. One for each block, positive.
+        factor: c_m, calibration of the memory's offsets. One for each block, positive.
         report: How the weights were chosen and what the guard said, for people.
+        naive: Weights of the naive forecasts in the median; ``None`` where they have none.
+        residuals: Training residuals in the spread; ``None`` where they have no part.
+        channels: Weights of channels that have their own, by name; all others have those above.
+        gate: At which steps of which forecasts all this holds.
     """
 
     block: int
@@ -39,6 +54,10 @@ class Fusion:
     spread: tuple[float, ...]
     factor: tuple[float, ...]
     report: Mapping[str, Any] = field(default_factory=dict)
+    naive: Naive | None = None
+    residuals: Residuals | None = None
+    channels: Mapping[str, Channel] = field(default_factory=dict)
+    gate: GateConfig = field(default_factory=GateConfig)
 
     def __post_init__(self) -> None:
         for name in ("location", "spread"):
@@ -46,46 +65,120 @@ class Fusion:
                 raise ValueError(f"fusion weights {name} must lie in [0, 1]")
         if not all(factor > 0 for factor in self.factor):
             raise ValueError("fusion factors must be positive")
+        if self.naive is not None:
+            _check_sum("location", self.location, self.naive.last_value, self.naive.seasonal)
+        if self.residuals is not None:
+            _check_sum("spread", self.spread, self.residuals.weight)
+        if self.naive is None and self.channels:
+            raise ValueError("fusion weights of channels need those of the naive forecasts")
 
     @property
     def is_idle(self) -> bool:
         """Whether the fused forecast is the backbone's everywhere."""
-        return not any(self.location) and not any(self.spread)
+        own = (w for c in self.channels.values() for w in (c.location, c.last_value, c.seasonal))
+        return not any(any(line.values()) for line in self._lines()) and not any(map(any, own))
 
-    def apply(self, backbone: torch.Tensor, memory: torch.Tensor, median: int) -> torch.Tensor:
+    @property
+    def needs_contexts(self) -> bool:
+        """Whether :meth:`apply` has to be given the contexts."""
+        return self.naive is not None or self.residuals is not None or self.gate.is_on
+
+    def apply(
+        self,
+        backbone: torch.Tensor,
+        memory: torch.Tensor,
+        median: int,
+        contexts: torch.Tensor | None = None,
+        channels: Sequence[str] | NDArray[Any] | None = None,
+        scale: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """Fuse quantiles.
 
         Args:
             backbone: Qb, ascending over levels. Shape ``(B, Q, H)``.
             memory: Qm, ascending over levels. Shape ``(B, Q, H)``.
             median: Index of the median level.
+            contexts: What was forecast, in the unit of the forecasts; NaN where missing. Naive
+                forecasts, residuals and the gate are made from it. Shape ``(B, L)``.
+            channels: Channel of each context, where known. Shape ``(B,)``.
+            scale: The contexts' scale, where it is known already. Shape ``(B, 1)``.
 
         Returns:
             Qf, ascending over levels. Shape ``(B, Q, H)``.
+
+        Raises:
+            ValueError: Contexts are needed and not given.
         """
-        a, s, c = (
-            _by_step(weights, self.block, backbone.shape[2])
-            for weights in (self.location, self.spread, self.factor)
-        )
-        middle_b, middle_m = backbone[:, median : median + 1], memory[:, median : median + 1]
-        # A sum of two ascending terms, so that rounding cannot make adjacent levels cross.
-        offsets = (1 - s) * (backbone - middle_b) + s * c * (memory - middle_m)
-        fused = middle_b + a * (middle_m - middle_b) + offsets
-        return torch.where((a == 0) & (s == 0), backbone, fused)
+        if self.needs_contexts and contexts is None:
+            raise ValueError("this fusion needs the contexts")
+        horizon = backbone.shape[2]
+        steps = self._steps(horizon, channels)
+        middle, remembered = backbone[:, median], memory[:, median]
+        point = middle + steps.location * (remembered - middle)
+        if steps.last_value is not None and contexts is not None:
+            point = point + steps.last_value * (last_values(contexts) - middle)
+        if steps.seasonal is not None and contexts is not None and self.naive is not None:
+            season = seasonal_values(contexts, self.naive.season, horizon)
+            point = point + steps.seasonal * (season - middle)
+        # Sums of ascending terms, so that rounding cannot make adjacent levels cross.
+        fused = point[:, None]
+        if steps.own is not None:
+            fused = fused + steps.own * (backbone - middle[:, None])
+        if steps.spread is not None:
+            fused = fused + steps.spread * (memory - remembered[:, None])
+        if steps.residuals is not None and contexts is not None:
+            scale = context_scale(contexts) if scale is None else scale
+            fused = fused + scale[:, :, None] * steps.residuals
+        if steps.idle is not None:
+            fused = torch.where(steps.idle, backbone, fused)
+        if self.gate.is_on and contexts is not None:
+            is_open = open_steps(self.gate, backbone, memory, contexts, median)
+            fused = torch.where(is_open[:, None], fused, backbone)
+        return fused
 
     def describe(self) -> str:
-        """Where the memory is used, in words."""
-        used = [a > 0 or s > 0 for a, s in zip(self.location, self.spread, strict=True)]
-        if all(used):
-            return "the memory is used at all steps"
+        """Where what is used, in words."""
+        lines = self._lines()
+        used = [any(line.values()) for line in lines]
         if not any(used):
             return "the frozen backbone alone at all steps: validation shows no gain"
+        means = {name: float(np.mean([line[name] for line in lines])) for name in lines[0]}
+        main = max(("last_value", "seasonal_naive"), key=means.__getitem__)
+        what = "the memory is used"
+        if means[main] > means["memory"]:
+            what = f"the {main.replace('_', ' ')} forecast is the most of it"
+        if all(used):
+            return f"{what} at all steps"
         shut = [
             f"{number * self.block + 1}-{(number + 1) * self.block}"
             for number, ok in enumerate(used)
             if not ok
         ]
         return f"the frozen backbone alone at steps {', '.join(shut)}: no gain shown there"
+
+    def explain(self) -> list[dict[str, float]]:
+        """Shares of all that is mixed, a line for each block, for people.
+
+        Returns:
+            ``first_step, last_step``; shares of the median ``backbone, memory, last_value,
+            seasonal_naive``; and shares of the spread ``width_backbone, width_memory,
+            width_residuals``.
+        """
+        lines = []
+        for number, line in enumerate(self._lines()):
+            median = {name: line[name] for name in ("memory", "last_value", "seasonal_naive")}
+            width = {name: line[name] for name in ("width_memory", "width_residuals")}
+            lines.append(
+                {
+                    "first_step": number * self.block + 1,
+                    "last_step": (number + 1) * self.block,
+                    "backbone": max(0.0, 1.0 - sum(median.values())),
+                    **median,
+                    "width_backbone": max(0.0, 1.0 - sum(width.values())),
+                    **width,
+                }
+            )
+        return lines
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; :meth:`from_json` reads them."""
@@ -95,26 +188,62 @@ class Fusion:
             "spread": list(self.spread),
             "factor": list(self.factor),
             "report": dict(self.report),
+            "naive": None if self.naive is None else asdict(self.naive),
+            "residuals": None if self.residuals is None else asdict(self.residuals),
+            "channels": {name: asdict(channel) for name, channel in self.channels.items()},
+            "gate": asdict(self.gate),
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Fusion":
-        """Read what :meth:`to_json` wrote."""
+        """Read what :meth:`to_json` wrote, now or before there was more than memory to mix."""
+        naive, residuals = value.get("naive"), value.get("residuals")
+        channels = value.get("channels", {})
         return cls(
             block=int(value["block"]),
             location=tuple(value["location"]),
             spread=tuple(value["spread"]),
             factor=tuple(value["factor"]),
             report=value.get("report", {}),
+            naive=None if naive is None else Naive.from_json(naive),
+            residuals=None if residuals is None else Residuals.from_json(residuals),
+            channels={name: Channel.from_json(given) for name, given in channels.items()},
+            gate=GateConfig(**value.get("gate", {})),
         )
 
+    def _lines(self) -> list[dict[str, float]]:
+        """Weights of all but the backbone, by block, for channels without their own."""
+        lines = []
+        for number in range(len(self.location)):
+            naive = self.naive
+            lines.append(
+                {
+                    "memory": self.location[number],
+                    "last_value": naive.last_value[number] if naive else 0.0,
+                    "seasonal_naive": naive.seasonal[number] if naive else 0.0,
+                    "width_memory": self.spread[number],
+                    "width_residuals": self.residuals.weight[number] if self.residuals else 0.0,
+                }
+            )
+        return lines
 
-@lru_cache(maxsize=256)
-def _by_step(by_block: tuple[float, ...], block: int, horizon: int) -> torch.Tensor:
-    """Repeat block values over their steps. Shape ``(horizon,)``."""
-    with torch.inference_mode(False):  # a cached inference tensor could not be trained through
-        values = torch.tensor(by_block, dtype=torch.float32)
-        return values.repeat_interleave(block)[:horizon]
+    def _steps(self, horizon: int, channels: Sequence[str] | NDArray[Any] | None) -> Steps:
+        """Weights by step, for the channels at hand."""
+        if horizon not in self._known:
+            self._known[horizon] = steps_of(self, horizon)
+        table = self._known[horizon]
+        return table.shared if channels is None or not self.channels else table.of(channels)
+
+    @cached_property
+    def _known(self) -> dict[int, StepTable]:
+        """Weights by step of the horizons asked for so far."""
+        return {}
+
+
+def _check_sum(name: str, *weights: tuple[float, ...]) -> None:
+    """Refuse weights of one mixture that exceed one together."""
+    if any(sum(by_source) > 1 + _ROUNDING for by_source in zip(*weights, strict=True)):
+        raise ValueError(f"fusion weights {name} must sum to at most 1 in each block")
 
 
 def closed_form_location(

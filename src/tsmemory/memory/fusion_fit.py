@@ -1,73 +1,32 @@
-"""Choosing fusion weights from windows that the memory was not trained on (METHOD 1.7)."""
+"""Choosing fusion weights from windows that the memory was not trained on (METHOD 1.7).
 
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+What is mixed grows step by step, and every step has to be shown to help, block by block: the
+memory's median, naive forecasts beside it, weights for each channel; then the memory's spread, and
+residuals beside it; at last the whole.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from tsmemory.memory.config import FusionConfig
-from tsmemory.memory.fusion import Fusion, closed_form_location
-from tsmemory.memory.guard import guard_blocks
-from tsmemory.memory.objective import pinball
+from tsmemory.memory.fusion import Fusion
+from tsmemory.memory.fusion_parts import between_knots
+from tsmemory.memory.fusion_windows import Part, Parts, block_losses, losses_of_each
+from tsmemory.memory.instance_norm import context_scale
+from tsmemory.memory.ladder import FROZEN, Ladder
+from tsmemory.memory.location_fit import MixtureSums, fit_location
+from tsmemory.memory.mixture import Mixture
+from tsmemory.memory.out_of_fold import OutOfFold
+from tsmemory.memory.width_fit import Widths, fit_factor, fit_widths, stretches
 from tsmemory.series.series_set import Int
 
-FACTORS = tuple(float(f) for f in np.geomspace(0.4, 4.0, 33))  # 7 % apart
+__all__ = ["Part", "Parts", "block_losses", "fit_factor", "fit_fusion", "fit_location"]
 
-
-class Part(NamedTuple):
-    """Some windows with what is known of them.
-
-    Attributes:
-        target: NaN where unknown. Shape ``(B, H)``.
-        backbone: Qb. Shape ``(B, Q, H)``.
-        memory: Qm. Shape ``(B, Q, H)``.
-    """
-
-    target: torch.Tensor
-    backbone: torch.Tensor
-    memory: torch.Tensor
-
-
-Parts = Callable[[], Iterable[Part]]  # starts a new pass over the windows at each call
-
-
-def fit_location(parts: Parts, *, block: int, median: int, shrinkage: float) -> tuple[float, ...]:
-    """Location weights in closed form (squared error), one for each horizon block."""
-    numerator, denominator = np.zeros(1), np.zeros(1)
-    for part in parts():
-        step = part.memory[:, median] - part.backbone[:, median]
-        gap = torch.nan_to_num(part.target - part.backbone[:, median])
-        known = ~torch.isnan(part.target)
-        numerator = numerator + _by_block((gap * step * known).sum(0).double(), block)
-        denominator = denominator + _by_block((step**2 * known).sum(0).double(), block)
-    return closed_form_location(numerator, denominator, shrinkage)
-
-
-def fit_factor(
-    parts: Parts,
-    location: tuple[float, ...],
-    *,
-    block: int,
-    levels: tuple[float, ...],
-    median: int,
-    shrinkage: float,
-) -> tuple[float, ...]:
-    """Spread factors with the least pinball loss on a grid, shrunk towards the global one."""
-    blocks = len(location)
-    loss = np.zeros((len(FACTORS), blocks))
-    level = torch.tensor(levels)
-    for part in parts():
-        for number, factor in enumerate(FACTORS):
-            fusion = Fusion(block, location, (1.0,) * blocks, (factor,) * blocks)
-            fused = fusion.apply(part.backbone, part.memory, median)
-            loss[number] += _by_block(pinball(part.target, fused, level).sum(0).double(), block)
-    # A block without a known target, or without width, prefers no factor and takes the global one.
-    telling = loss.max(axis=0) > loss.min(axis=0)
-    overall = np.log(FACTORS[int(loss.sum(axis=1).argmin())]) if telling.any() else 0.0
-    own = np.where(telling, np.log(np.array(FACTORS)[loss.argmin(axis=0)]), overall)
-    return tuple(float(f) for f in np.exp((1 - shrinkage) * own + shrinkage * overall))
+MOST_STEPS = 1_000_000  # of targets that widths are fitted on: neighbours tell much the same
 
 
 def fit_fusion(
@@ -79,103 +38,154 @@ def fit_fusion(
     stride: int,
     config: FusionConfig,
     rng: np.random.Generator,
+    season: int = 1,
+    training: OutOfFold | None = None,
 ) -> Fusion:
     """Choose and guard fusion weights on validation windows.
 
-    Location weights come first, by least squares; then spread factors, by least pinball loss. Each
-    part, and at last the whole, has to lower the pinball loss: location against the frozen
-    backbone, spread against the backbone's own around the same median, the whole against the frozen
-    backbone. (Squared error is too heavy-tailed for such a test on a short validation split.)
+    Location weights come first, by least squares; then spread factors and shares, by least pinball
+    loss. Each step, and at last the whole, has to lower the pinball loss: location against the
+    frozen backbone, spread against the backbone's own around the same median, the whole against the
+    frozen backbone. (Squared error is too heavy-tailed for such a test on a short validation
+    split.)
 
     Args:
-        parts: The validation windows, in order, as often as asked.
+        parts: The validation windows, in order, as often as asked. Without contexts there are no
+            naive forecasts, residuals or gates; without channels no weights for each.
         origin_time: Forecast origin of each window on the shared calendar. Shape ``(N,)``.
         levels: Quantile levels.
         horizon: The longest horizon.
         stride: Steps between consecutive origins.
-        config: Blocks, shrinkage and guard.
+        config: Blocks, shrinkage, candidates, gate and guard.
         rng: Draws the bootstrap.
+        season: Steps in a season.
+        training: What out-of-fold training windows say; towards their weights those of validation
+            are shrunk, the more the fewer independent stretches of validation there are. Without
+            it there are no residuals, and horizons too long for validation stay with the backbone.
 
     Returns:
         The fusion, with its choice and the guard's verdicts in ``report``.
     """
-    block, shrinkage, median = config.block, config.shrinkage, levels.index(0.5)
-    blocks = -(-horizon // block)
-    closed, open_, unit = (0.0,) * blocks, (1.0,) * blocks, (1.0,) * blocks
-    idle = Fusion(block, closed, closed, unit)
-
-    def judge(
-        candidate: Fusion, reference: Fusion
-    ) -> tuple[tuple[bool, ...], list[dict[str, object]]]:
-        loss, reference_loss = (
-            block_losses(parts, fusion, levels=levels) for fusion in (candidate, reference)
-        )
-        return guard_blocks(
-            loss,
-            reference_loss,
-            origin_time,
-            block=block,
-            stride=stride,
-            config=config.guard,
-            rng=rng,
-        )
-
-    wanted = fit_location(parts, block=block, median=median, shrinkage=shrinkage)
-    passed, location_report = judge(Fusion(block, wanted, closed, unit), idle)
-    location = _keep(wanted, passed)
-    factor = fit_factor(
-        parts, location, block=block, levels=levels, median=median, shrinkage=shrinkage
+    median = levels.index(0.5)
+    sums = MixtureSums.collect(parts, median=median, season=season, config=config)
+    mixture = Mixture.fit(
+        sums, origin_time, season=season, stride=stride, config=config, training=training
     )
-    passed, spread_report = judge(
-        Fusion(block, location, open_, factor), Fusion(block, location, closed, unit)
+    ladder = Ladder(origin_time, stride, config, rng, training)
+    sample = _Sample.spread(origin_time, horizon)
+    losses = _losses(sample.gathering(parts()), mixture.location_steps(), levels)
+    location = ladder.climb(losses)
+    mixture = mixture.keep_location(location.kept)
+    widths = sample.widths(
+        mixture.spread_basis(),
+        levels,
+        training if config.residuals else None,
+        by_channel=bool(mixture.by_channel),
     )
-    fusion = Fusion(block, location, _keep(open_, passed), factor)
-    passed, whole_report = judge(fusion, idle)
-    return Fusion(
-        block=block,
-        location=_keep(location, passed),
-        spread=_keep(fusion.spread, passed),
-        factor=factor,
-        report={
-            "chosen_on": "validation",
-            "location_before_guard": list(wanted),
-            "guard": {
-                "location": location_report,
-                "spread": spread_report,
-                "whole": whole_report,
-            },
-        },
+    mixture = mixture.with_widths(
+        fit_widths(widths, block=config.block, levels=levels, shrinkage=config.shrinkage)
     )
+    spread = ladder.climb(_losses(parts(), mixture.spread_steps(), levels), location.kept)
+    passed, whole = ladder.judge(
+        spread.loss,
+        losses[FROZEN],
+        _states(location.kept, spread.kept),
+        [FROZEN] * len(spread.kept),
+    )
+    guard = {**location.verdicts, **spread.verdicts, "whole": whole}
+    report = {
+        "chosen_on": "validation",
+        "location_before_guard": [float(weight) for weight in mixture.alone[0]],
+        "guard": {_NAMES.get(name, name): lines for name, lines in guard.items()},
+    }
+    fusion = mixture.finish(spread.kept, passed)
+    return replace(fusion, report={**report, "shares": fusion.explain()})
 
 
-def block_losses(parts: Parts, fusion: Fusion, *, levels: tuple[float, ...]) -> NDArray[np.float64]:
-    """Mean pinball loss of each window in each horizon block.
+# What the guard's lines are called in reports: the first step of each part by its part's name.
+_NAMES = {"memory": "location", "width_memory": "spread", "width_residuals": "widths"}
 
-    Args:
-        parts: The windows.
-        fusion: What is judged.
-        levels: Quantile levels.
 
-    Returns:
-        Loss over the known steps, NaN where none is known. Shape ``(N, blocks)``.
+def _states(location: Sequence[str], spread: Sequence[str]) -> list[str]:
+    """What the whole is called on training windows, in each block; empty where it is not known."""
+    found = []
+    for median, width in zip(location, spread, strict=True):
+        around = "" if median == FROZEN else width
+        found.append(median if width == "backbone" else around)
+    return found
+
+
+def _losses(
+    parts: Iterable[Part], fusions: dict[str, Fusion], levels: tuple[float, ...]
+) -> dict[str, NDArray[np.float64]]:
+    found = losses_of_each(parts, list(fusions.values()), levels=levels)
+    return dict(zip(fusions, found, strict=True))
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """Windows kept in memory, all that share some evenly spread origins.
+
+    Attributes:
+        chosen: Which windows. Shape ``(N,)``.
+        fold: Stretch of time that each chosen window belongs to.
+        parts: The windows, once they were gathered.
     """
-    level, median = torch.tensor(levels), levels.index(0.5)
-    rows = []
-    for part in parts():
-        fused = fusion.apply(part.backbone, part.memory, median)
-        known = ~torch.isnan(part.target)
-        total = _by_block(pinball(part.target, fused, level).double(), fusion.block)
-        count = _by_block(known.double(), fusion.block)
-        rows.append(np.where(count > 0, total / np.maximum(count, 1), np.nan))
-    return np.concatenate(rows)
+
+    chosen: NDArray[np.bool_]
+    fold: Int
+    parts: list[Part] = field(default_factory=list)
+
+    @classmethod
+    def spread(cls, origin_time: Int, horizon: int) -> "_Sample":
+        origins = np.unique(origin_time)
+        every = max(1, -(-len(origin_time) * horizon // MOST_STEPS))
+        chosen = np.isin(origin_time, origins[::every])
+        return cls(chosen, stretches(origin_time[chosen]))
+
+    def gathering(self, parts: Iterable[Part]) -> Iterator[Part]:
+        """All windows in order, the chosen ones being kept on the way."""
+        position = 0
+        for part in parts:
+            which = self.chosen[position : position + len(part.target)]
+            position += len(which)
+            self.parts.append(part.take(which))
+            yield part
+
+    def widths(
+        self,
+        fusion: Fusion,
+        levels: tuple[float, ...],
+        training: OutOfFold | None,
+        *,
+        by_channel: bool,
+    ) -> Widths:
+        """The chosen windows with their fused median and what may surround it."""
+        median = levels.index(0.5)
+        errors, own, memory, residuals = [], [], [], []
+        for part in self.parts:
+            errors.append(part.target - part.fuse(fusion, median)[:, median])
+            own.append(part.backbone - part.backbone[:, median : median + 1])
+            memory.append(part.memory - part.memory[:, median : median + 1])
+            if training is not None and part.contexts is not None:
+                scale = context_scale(part.contexts)[:, :, None]
+                channels = part.channels if by_channel else None
+                horizon = part.target.shape[1]
+                relative = _residual_offsets(training, channels, fusion.block, horizon)
+                residuals.append(scale * relative)
+        sources = [torch.cat(own), torch.cat(memory)]
+        if residuals:
+            sources.append(torch.cat(residuals))
+        return Widths(torch.cat(errors), tuple(sources), self.fold)
 
 
-def _by_block(values: torch.Tensor, block: int) -> NDArray[np.float64]:
-    """Sum the last axis over blocks of steps."""
-    padding = -values.shape[-1] % block
-    padded = torch.nn.functional.pad(values, (0, padding))
-    return np.asarray(padded.reshape(*values.shape[:-1], -1, block).sum(-1).numpy())
-
-
-def _keep(weights: tuple[float, ...], passed: tuple[bool, ...]) -> tuple[float, ...]:
-    return tuple(weight if ok else 0.0 for weight, ok in zip(weights, passed, strict=True))
+def _residual_offsets(
+    training: OutOfFold, channels: NDArray[np.str_] | None, block: int, horizon: int
+) -> torch.Tensor:
+    """Residuals around the median in context scales. Shape ``(1, Q, H)`` or ``(B, Q, H)``."""
+    offsets = torch.from_numpy(between_knots(training.knots, training.offsets, horizon))[None]
+    if channels is None:
+        return offsets
+    by_block = np.stack([training.scale_of(str(name)) for name in channels])
+    by_step = torch.from_numpy(by_block).float().repeat_interleave(block, dim=1)
+    return offsets * by_step[:, None, :horizon]

@@ -46,6 +46,21 @@ def instance_normalise(contexts: torch.Tensor) -> Normalised:
     return Normalised(values, loc, torch.where(alive, scale, 0.0))
 
 
+def context_scale(contexts: torch.Tensor) -> torch.Tensor:
+    """The scale of :func:`instance_normalise` alone, the same but for rounding.
+
+    Args:
+        contexts: NaN where missing. Shape ``(B, L)``.
+
+    Returns:
+        Shape ``(B, 1)``.
+    """
+    scale, loc = torch.std_mean(contexts, dim=1, correction=0, keepdim=True)
+    if bool(torch.isnan(loc).any()):
+        return instance_normalise(contexts).scale
+    return torch.where(scale > _CONSTANT * loc.abs(), scale, 0.0)
+
+
 def bridge_gaps(values: torch.Tensor) -> torch.Tensor:
     """Fill NaN linearly between observations, with the last one after them and 0 before the first.
 

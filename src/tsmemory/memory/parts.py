@@ -8,16 +8,17 @@ import numpy as np
 import torch
 
 from tsmemory.backbones import Backbone, BackboneError, load_backbone
-from tsmemory.memory.adapter import AdapterConfig, MemoryAdapter
+from tsmemory.memory.adapter import AdapterConfig
 from tsmemory.memory.errors import ForecasterError
 from tsmemory.memory.fusion import Fusion
+from tsmemory.memory.profiles import Adapter, AnyConfig, build_adapter, config_from_json
 
 
-def check_parts(backbone: Backbone, config: AdapterConfig, fusion: Fusion) -> None:
+def check_parts(backbone: Backbone, config: AnyConfig, fusion: Fusion) -> None:
     """Refuse an adapter or a fusion that was made for something else.
 
     Args:
-        backbone: The frozen backbone; asked for one embedding.
+        backbone: The frozen backbone; asked for one embedding if the adapter reads them.
         config: The adapter's sizes.
         fusion: The fusion.
 
@@ -30,13 +31,8 @@ def check_parts(backbone: Backbone, config: AdapterConfig, fusion: Fusion) -> No
             f"the adapter was made for the quantile levels {list(config.quantile_levels)}, the "
             f"{which} forecasts {list(backbone.quantile_levels)}"
         )
-    probe = np.linspace(-1, 1, config.context_length, dtype=np.float32)[None]
-    key_length = backbone.embed(probe).shape[1]
-    if config.key_length != key_length:
-        raise ForecasterError(
-            f"the adapter was made for embeddings of length {config.key_length}, those of the "
-            f"{which} have {key_length}"
-        )
+    if isinstance(config, AdapterConfig):
+        _check_key_length(backbone, config, which)
     blocks = {len(fusion.location), len(fusion.spread), len(fusion.factor)}
     if min(blocks) != max(blocks) or min(blocks) * fusion.block < config.horizon:
         raise ForecasterError(
@@ -45,13 +41,23 @@ def check_parts(backbone: Backbone, config: AdapterConfig, fusion: Fusion) -> No
         )
 
 
+def _check_key_length(backbone: Backbone, config: AdapterConfig, which: str) -> None:
+    probe = np.linspace(-1, 1, config.context_length, dtype=np.float32)[None]
+    key_length = backbone.embed(probe).shape[1]
+    if config.key_length != key_length:
+        raise ForecasterError(
+            f"the adapter was made for embeddings of length {config.key_length}, those of the "
+            f"{which} have {key_length}"
+        )
+
+
 def read_memory(
     config: Mapping[str, Any], state: Mapping[str, torch.Tensor]
-) -> tuple[MemoryAdapter, Fusion]:
+) -> tuple[Adapter, Fusion]:
     """Build the adapter and the fusion that a configuration describes.
 
     Args:
-        config: With ``adapter`` (an :class:`AdapterConfig`) and ``fusion``.
+        config: With ``adapter`` (sizes that name their profile) and ``fusion``.
         state: The adapter's tensors by name.
 
     Returns:
@@ -61,9 +67,7 @@ def read_memory(
         ForecasterError: The configuration is not whole or does not fit the tensors.
     """
     try:
-        sizes = {**config["adapter"]}
-        sizes["quantile_levels"] = tuple(sizes["quantile_levels"])
-        adapter = MemoryAdapter(AdapterConfig(**sizes))
+        adapter = build_adapter(config_from_json(config["adapter"]))
         adapter.load_state_dict(state)
         return adapter, Fusion.from_json(config["fusion"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:

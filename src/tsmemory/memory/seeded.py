@@ -1,13 +1,13 @@
 """The adapters of all seeds, kept together."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file, save_file
 
-from tsmemory.memory.adapter import AdapterConfig, MemoryAdapter
+from tsmemory.memory.profiles import Adapter, build_adapter, config_from_json, config_to_json
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,11 @@ class SeededAdapters:
         report: What distillation found for each seed.
     """
 
-    adapters: dict[int, MemoryAdapter]
+    adapters: dict[int, Adapter]
     report: dict[str, Any]
 
     @property
-    def shipped(self) -> MemoryAdapter:
+    def shipped(self) -> Adapter:
         """The adapter of the first seed."""
         return next(iter(self.adapters.values()))
 
@@ -40,7 +40,7 @@ class SeededAdapters:
         folder.mkdir(parents=True, exist_ok=True)
         config = {
             "seeds": list(self.adapters),
-            "adapter": asdict(self.shipped.config),
+            "adapter": config_to_json(self.shipped.config),
             "report": self.report,
         }
         (folder / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
@@ -51,13 +51,9 @@ class SeededAdapters:
     def from_pretrained(cls, folder: Path) -> "SeededAdapters":
         """Read what :meth:`save_pretrained` wrote."""
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        sizes = {
-            **config["adapter"],
-            "quantile_levels": tuple(config["adapter"]["quantile_levels"]),
-        }
         adapters = {}
         for seed in config["seeds"]:
-            adapter = MemoryAdapter(AdapterConfig(**sizes))
+            adapter = build_adapter(config_from_json(config["adapter"]))
             adapter.load_state_dict(load_file(folder / f"seed_{seed}.safetensors"))
             adapters[int(seed)] = adapter.eval()
         return cls(adapters, config["report"])

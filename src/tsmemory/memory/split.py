@@ -1,14 +1,15 @@
 """Windows of one split with what the frozen backbone says of them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from tsmemory.memory.adapter import MemoryAdapter
 from tsmemory.memory.forecasts import BackboneForecasts
 from tsmemory.memory.fusion_fit import Part, Parts
+from tsmemory.memory.profiles import Adapter
 from tsmemory.series.series_set import SeriesSet
 from tsmemory.series.windows import Windows
 
@@ -39,6 +40,15 @@ class Split:
         )
         return Split(self.series, self.windows.take(which), forecasts)
 
+    def up_to(self, horizon: int) -> "Split":
+        """The same windows with targets and forecasts of ``horizon`` steps."""
+        windows = replace(self.windows, horizon=horizon)
+        return Split(self.series, windows, self.forecasts.up_to(horizon))
+
+    def channels(self) -> NDArray[np.str_]:
+        """Channel of each window. Shape ``(N,)``."""
+        return self.series.channel.astype(str)[self.windows.row]
+
     def tensors(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """Contexts ``(N, L)``, targets ``(N, H)``, quantiles ``(N, Q, H)`` and keys ``(N, d)``."""
         arrays = (
@@ -51,7 +61,7 @@ class Split:
         return contexts, targets, quantiles, keys
 
 
-def memory_parts(split: Split, adapter: MemoryAdapter, batch: int = BATCH) -> Parts:
+def memory_parts(split: Split, adapter: Adapter, batch: int = BATCH) -> Parts:
     """The adapter's forecasts beside the backbone's, batch by batch, in inference mode."""
 
     def run() -> Iterator[Part]:
@@ -60,7 +70,8 @@ def memory_parts(split: Split, adapter: MemoryAdapter, batch: int = BATCH) -> Pa
             part = split.take(slice(first, first + batch))
             contexts, target, quantiles, keys = part.tensors()
             with torch.inference_mode():
-                yield Part(target, quantiles, adapter(contexts, quantiles, keys))
+                memory = adapter(contexts, quantiles, keys)
+            yield Part(target, quantiles, memory, contexts, part.channels())
 
     return run
 

@@ -7,6 +7,7 @@ Kedro imports every node and reads its type hints at each command. At run time t
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tsmemory.evaluation.ablation import AblationScores, RowFacts
     from tsmemory.evaluation.scores import MethodScores
     from tsmemory.memory.closed_form import ClosedForm
     from tsmemory.memory.forecaster import MemoryForecaster
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
     from tsmemory.scaleout.shards import ShardCache
     from tsmemory.teacher.neighbours import Neighbours
 else:
-    BackboneForecasts = ClosedForm = ContentCache = Datastore = MemoryForecaster = Any
-    MethodScores = Neighbours = SeededAdapters = ShardCache = Any
+    AblationScores = BackboneForecasts = ClosedForm = ContentCache = Datastore = Any
+    MemoryForecaster = MethodScores = Neighbours = RowFacts = SeededAdapters = ShardCache = Any
 
 __all__ = [
+    "AblationScores",
     "BackboneForecasts",
     "ClosedForm",
     "ContentCache",
@@ -28,6 +30,7 @@ __all__ = [
     "MemoryForecaster",
     "MethodScores",
     "Neighbours",
+    "RowFacts",
     "SeededAdapters",
     "ShardCache",
 ]

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -10,10 +10,11 @@ from typing import Any, Literal
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from tsmemory.retrieval.embargo import Embargo, embargoed_positions
-from tsmemory.retrieval.keys import Float, KeyKind, KeyScaler
+from tsmemory.retrieval.embargo import Embargo, calendar_slack, embargoed_positions
+from tsmemory.retrieval.keys import Float, KeyConfig, KeyScaler, key_parts
 from tsmemory.retrieval.nearest import (
     make_index,
+    query_blocks,
     read_index,
     recall,
     search_admissible,
@@ -24,7 +25,6 @@ from tsmemory.series.windows import Windows
 
 IndexKind = Literal["auto", "flat", "ivf", "hnsw"]
 FLAT_LIMIT = 200_000  # above it "auto" takes an approximate index (METHOD 1.2)
-_BLOCK = 256  # queries that share one selector
 _ARRAYS = "windows.safetensors"
 
 
@@ -42,9 +42,10 @@ class Datastore:
         group_names: Channel of each group, or ``("all",)``.
         indexes: One faiss index for each group.
         scaler: Scaling of the keys.
-        key_kind: What the keys are.
+        key: What the keys are.
         index_kind: ``flat``, ``ivf`` or ``hnsw``.
-        recall: Share of the exact 20 nearest neighbours that the index finds, on a sample.
+        recall: Share of the exact 20 nearest admissible neighbours that the index finds, on a
+            sample of the stored windows under the overlap embargo.
         context_length: L.
         horizon: H, the longest.
     """
@@ -56,7 +57,7 @@ class Datastore:
     group_names: tuple[str, ...]
     indexes: tuple[Any, ...]
     scaler: KeyScaler
-    key_kind: KeyKind
+    key: KeyConfig
     index_kind: str
     recall: float
     context_length: int
@@ -78,17 +79,17 @@ class Datastore:
         windows: Windows,
         series: SeriesSet,
         *,
-        key_kind: KeyKind,
+        key: KeyConfig,
         index_kind: IndexKind,
         same_channel: bool,
     ) -> "Datastore":
         """Index the keys of training windows.
 
         Args:
-            keys: Unscaled keys of the windows. Shape ``(n, d)``.
+            keys: Unscaled keys of the windows, as ``key`` says. Shape ``(n, d)``.
             windows: The windows, wholly inside the training split.
             series: The rows they lie on.
-            key_kind: What the keys are.
+            key: What the keys are.
             index_kind: ``auto`` is exact up to ``FLAT_LIMIT`` windows in a group, then ``ivf``.
             same_channel: Search windows of the query's channel only.
 
@@ -101,23 +102,34 @@ class Datastore:
         order = np.lexsort((windows.row, calendar, code[windows.row]))
         group = code[windows.row][order]
         edges = np.searchsorted(group, np.arange(len(group_names) + 1))
-        scaler = KeyScaler.fit(keys)
-        scaled = scaler(keys[order])
+        scaler = KeyScaler.fit(keys, key_parts(key, keys.shape[1], series.freq))
         largest = int(np.diff(edges).max(initial=0))
         kind = ("flat" if largest <= FLAT_LIMIT else "ivf") if index_kind == "auto" else index_kind
-        parts = [scaled[a:b] for a, b in pairwise(edges)]
-        indexes = tuple(make_index(part, kind) for part in parts)
+        indexes, shares = [], []
+        for begin, end in pairwise(edges):  # only one group's keys are copied at a time
+            scaled, where = scaler(keys[order[begin:end]]), calendar[order[begin:end]]
+            indexes.append(make_index(scaled, kind))
+            if kind != "flat":
+                hidden = embargoed_positions(
+                    where,
+                    where,
+                    context_length=windows.context_length,
+                    horizon=windows.horizon,
+                    embargo="overlap",
+                    slack=calendar_slack(series),
+                )
+                shares += recall(indexes[-1], scaled, *hidden)
         return cls(
             row=windows.row[order],
             start=windows.start[order],
             calendar=calendar[order],
             group_edges=edges.astype(np.int64),
             group_names=tuple(str(name) for name in group_names),
-            indexes=indexes,
+            indexes=tuple(indexes),
             scaler=scaler,
-            key_kind=key_kind,
+            key=key,
             index_kind=kind,
-            recall=1.0 if kind == "flat" else recall(indexes, parts),
+            recall=float(np.mean(shares)) if shares else 1.0,
             context_length=windows.context_length,
             horizon=windows.horizon,
         )
@@ -141,7 +153,7 @@ class Datastore:
         found = np.full((len(windows), k), -1, dtype=np.int64)
         distance = np.full((len(windows), k), np.inf, dtype=np.float32)
         scaled = self.scaler(keys)
-        calendar = windows.calendar(series)
+        calendar, slack = windows.calendar(series), calendar_slack(series)
         for group, queries in self._by_group(windows, series, calendar):
             begin, end = self.group_edges[group], self.group_edges[group + 1]
             low, high = embargoed_positions(
@@ -150,9 +162,9 @@ class Datastore:
                 context_length=self.context_length,
                 horizon=self.horizon,
                 embargo=embargo,
+                slack=slack,
             )
-            for first in range(0, len(queries), _BLOCK):
-                block = slice(first, first + _BLOCK)
+            for block in query_blocks(low, high):
                 position, square = search_admissible(
                     self.indexes[group], scaled[queries[block]], low[block], high[block], k
                 )
@@ -180,7 +192,7 @@ class Datastore:
         return {
             "windows": len(self),
             "dimension": int(self.scaler.mean.shape[0]),
-            "key_kind": self.key_kind,
+            "key": asdict(self.key),
             "index_kind": self.index_kind,
             "recall_at_20": self.recall,
             "groups": dict(zip(self.group_names, np.diff(self.group_edges).tolist(), strict=True)),
@@ -191,14 +203,14 @@ class Datastore:
     def save_pretrained(self, folder: Path) -> None:
         """Write ``config.json``, ``windows.safetensors`` and one faiss file for each group."""
         folder.mkdir(parents=True, exist_ok=True)
-        config = {**self.summary(), "key_scale": self.scaler.scale}
-        (folder / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
+        (folder / "config.json").write_text(json.dumps(self.summary(), indent=2), encoding="utf-8")
         arrays = {
             "row": self.row,
             "start": self.start,
             "calendar": self.calendar,
             "group_edges": self.group_edges,
             "key_mean": self.scaler.mean,
+            "key_scale": self.scaler.scale,
         }
         save_file({n: np.ascontiguousarray(a) for n, a in arrays.items()}, folder / _ARRAYS)
         for number, index in enumerate(self.indexes):
@@ -217,8 +229,8 @@ class Datastore:
             group_edges=arrays["group_edges"],
             group_names=names,
             indexes=tuple(read_index(folder / f"group_{i:03d}.faiss") for i in range(len(names))),
-            scaler=KeyScaler(mean=arrays["key_mean"], scale=config["key_scale"]),
-            key_kind=config["key_kind"],
+            scaler=KeyScaler(mean=arrays["key_mean"], scale=arrays["key_scale"]),
+            key=KeyConfig(**config["key"]),
             index_kind=config["index_kind"],
             recall=config["recall_at_20"],
             context_length=config["context_length"],

@@ -1,5 +1,7 @@
 """Nearest keys in faiss, exact or approximate, with a stretch of positions hidden per query."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,9 @@ Positions = NDArray[np.int64]
 
 _RECALL_QUERIES = 256
 _RECALL_K = 20
+_BLOCK = 256  # queries that share one selector
+_FEWEST_PROBES = 8  # an embargo hides most of the lists beside a query
+_EXCESS = 1024  # positions that may be fetched in excess because a block's stretches differ
 _faiss: Any = faiss  # its type stubs do not know keyword arguments nor every class
 
 
@@ -32,11 +37,14 @@ def make_index(keys: Float, kind: str) -> Any:
     elif kind == "hnsw":
         index = _faiss.IndexHNSWFlat(dimension, 32)
         index.hnsw.efSearch = 128
+        with _one_thread():  # or the graph would depend on which thread came first
+            index.add(keys)
+        return index
     else:
         lists = max(1, min(int(4 * np.sqrt(size)), size // 39))
         index = _faiss.index_factory(dimension, f"IVF{lists},Flat")
         index.train(keys)
-        index.nprobe = max(1, lists // 16)
+        index.nprobe = min(lists, max(_FEWEST_PROBES, lists // 16))
     index.add(keys)
     return index
 
@@ -79,23 +87,54 @@ def search_admissible(
     return position, square
 
 
-def recall(indexes: tuple[Any, ...], parts: list[Float]) -> float:
-    """Share of the exact nearest neighbours that approximate indexes find, on a sample of keys.
+def query_blocks(low: Positions, high: Positions) -> Iterator[slice]:
+    """Consecutive queries whose hidden stretches differ little, so that they are searched at once.
 
-    Each key of the sample is hidden from its own search, or it would find itself for nothing.
+    Args:
+        low: First hidden position of each query, ascending. Shape ``(B,)``.
+        high: The position after the last hidden one, ascending. Shape ``(B,)``.
+
+    Yields:
+        Slices that cover the queries in order. What has to be fetched in excess for a block, and
+        with it memory, is bounded however many windows share a stretch of the calendar.
     """
-    shares = []
-    for index, keys in zip(indexes, parts, strict=True):
-        k = min(_RECALL_K, len(keys) - 1)
-        if k < 1:
-            continue
-        own = np.arange(0, len(keys), max(1, len(keys) // _RECALL_QUERIES))
-        exact, found = (
-            _search(searched, keys[own], own, own + 1, k, exhaustive=False)[0]
-            for searched in (make_index(keys, "flat"), index)
+    first = 0
+    while first < len(low):
+        most = slice(first, first + _BLOCK)
+        shared = np.maximum(high[first] - low[most], 0)
+        excess = np.maximum.accumulate(high[most] - low[most]) - shared
+        fitting = int(np.argmax(excess > _EXCESS)) if (excess > _EXCESS).any() else len(excess)
+        yield slice(first, first + max(fitting, 1))
+        first += max(fitting, 1)
+
+
+def recall(index: Any, keys: Float, low: Positions, high: Positions) -> list[float]:
+    """Share of the exact nearest neighbours that an index finds, for a sample of its own keys.
+
+    Args:
+        index: The index.
+        keys: The scaled keys in it. Shape ``(n, d)``.
+        low: First position that is hidden from each key, ascending. Shape ``(n,)``.
+        high: The position after the last one. Shape ``(n,)``.
+
+    Returns:
+        The share for each key of the sample that may see others. Where an embargo hides all keys
+        from each other, each is hidden only from itself.
+    """
+    own = np.arange(0, len(keys), max(1, len(keys) // _RECALL_QUERIES))
+    low, high = low[own], high[own]
+    if (high - low >= len(keys)).all():
+        low, high = own, own + 1
+    exact, shares = make_index(keys, "flat"), []
+    for block in query_blocks(low, high):
+        best, found = (
+            search_admissible(searched, keys[own[block]], low[block], high[block], _RECALL_K)[0]
+            for searched in (exact, index)
         )
-        shares += [len(np.intersect1d(a, b)) / k for a, b in zip(exact, found, strict=True)]
-    return float(np.mean(shares)) if shares else 1.0
+        for wanted, got in zip(best, found, strict=True):
+            wanted = wanted[wanted >= 0]
+            shares += [len(np.intersect1d(wanted, got)) / len(wanted)] if len(wanted) else []
+    return shares
 
 
 def _search(
@@ -114,8 +153,9 @@ def _search(
     square = np.full((len(keys), k), np.inf, dtype=np.float32)
     if fetch <= 0:
         return position, square
-    settings = _settings(index, shared_low, shared_low + shared, exhaustive=exhaustive)
-    found_square, found = index.search(keys, fetch, params=settings)
+    searched = _whole(index) if exhaustive else index
+    settings = _settings(searched, shared_low, shared_low + shared, exhaustive=exhaustive)
+    found_square, found = searched.search(keys, fetch, params=settings)
     hidden = (found >= low[:, None]) & (found < high[:, None]) | (found < 0)
     order = np.argsort(hidden, axis=1, kind="stable")[:, :k]
     width = order.shape[1]
@@ -134,6 +174,23 @@ def _settings(index: Any, low: int, high: int, *, exhaustive: bool) -> Any:
         probes = index.nlist if exhaustive else index.nprobe
         return _faiss.SearchParametersIVF(nprobe=probes, **options)
     if isinstance(index, _faiss.IndexHNSW):
-        breadth = index.ntotal if exhaustive else index.hnsw.efSearch
-        return _faiss.SearchParametersHNSW(efSearch=breadth, **options)
+        return _faiss.SearchParametersHNSW(efSearch=index.hnsw.efSearch, **options)
     return _faiss.SearchParameters(**options)
+
+
+def _whole(index: Any) -> Any:
+    """What finds every key: of a graph, parts of which no path may lead to, the keys beneath it."""
+    if isinstance(index, _faiss.IndexHNSW):
+        return _faiss.downcast_index(index.storage)
+    return index
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Hold faiss to one thread."""
+    threads = _faiss.omp_get_max_threads()
+    _faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        _faiss.omp_set_num_threads(threads)

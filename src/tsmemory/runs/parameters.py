@@ -63,7 +63,8 @@ def check_parameters(loader: AbstractConfigLoader, pipelines: Mapping[str, Pipel
             if value is not _MISSING and not left_to_kedro:
                 problems += _invalid_values(key, value, kind)
     if problems:
-        raise ParameterError("\n".join(["the parameters are not valid:", *problems]))
+        # Once each, also where steps ask for a model and for a part of it.
+        raise ParameterError("\n".join(["the parameters are not valid:", *dict.fromkeys(problems)]))
 
 
 def _unknown_names(loader: AbstractConfigLoader) -> list[str]:
@@ -147,7 +148,7 @@ class ParameterValues:
 
     def essence(self, name: str) -> Any:
         """The same without what cannot change results."""
-        return _essence(self._typed(name))
+        return essence(self._typed(name))
 
     def flat(self, name: str) -> dict[str, Any]:
         """The essence by dotted paths, for people."""
@@ -184,10 +185,10 @@ class ParameterValues:
         return value
 
 
-def _essence(value: Any) -> Any:
+def essence(value: Any) -> Any:
     """A value as JSON-like values, without the fields that cannot change results."""
     if isinstance(value, Mapping):
-        return {str(name): _essence(part) for name, part in value.items()}
+        return {str(name): essence(part) for name, part in value.items()}
     if not isinstance(value, BaseModel):
         return to_jsonable_python(value)
     kept = {}
@@ -198,7 +199,7 @@ def _essence(value: Any) -> Any:
         if effect == "file_name":
             kept[name] = PurePath(part).name
         elif effect:
-            kept[name] = _essence(part)
+            kept[name] = essence(part)
     return kept
 
 

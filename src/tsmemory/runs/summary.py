@@ -3,24 +3,16 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from tsmemory.evaluation.summary import choose_horizons, naive_warning
+
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
     from rich.table import Table
 
 METRICS = ("mse", "mae", "crps")
-MOST_HORIZONS = 4
 STYLES = {"frozen": "cyan", "tsmemory": "bold green"}
 _METHOD_WIDTH, _VALUE_WIDTH = 16, 8
-
-
-def choose_horizons(horizons: Sequence[int]) -> list[int]:
-    """Pick at most four horizons, first and last among them, evenly spread."""
-    known = sorted(set(horizons))
-    if len(known) <= MOST_HORIZONS:
-        return known
-    step = (len(known) - 1) / (MOST_HORIZONS - 1)
-    return [known[round(i * step)] for i in range(MOST_HORIZONS)]
 
 
 def leaderboard_tables(leaderboard: "pd.DataFrame", width: int) -> "list[Table]":
@@ -51,14 +43,16 @@ def show_leaderboard(
     console: "Console | None" = None,
     *,
     warning: str | None = None,
+    report: str | None = None,
 ) -> None:
-    """Write the leaderboard to the terminal, with one line on where the reports lie.
+    """Write the leaderboard to the terminal, with one line on where to read more.
 
     Args:
         leaderboard: Table ``method, horizon, metric, value, …``.
         folder: Where the reports lie.
         console: Where to write; standard output by default.
         warning: What readers of the table have to know of the backbone.
+        report: The report to open, if the run has one.
     """
     from rich.console import Console
 
@@ -67,26 +61,10 @@ def show_leaderboard(
         console.print(table)
     if warning:
         console.print(warning, highlight=False, markup=False, style="yellow")
-    if horizons := beaten_by_naive(leaderboard):
-        steps = ", ".join(str(horizon) for horizon in horizons)
-        console.print(
-            f"A naive forecast beats the frozen backbone at {steps} steps: a longer context or "
-            "another backbone (backbone.name) should serve better.",
-            highlight=False,
-            style="yellow",
-        )
-    console.print(f"Reports: {folder}", highlight=False)
-
-
-def beaten_by_naive(leaderboard: "pd.DataFrame") -> list[int]:
-    """Horizons at which a naive forecast has a lower absolute error than the frozen backbone."""
-    errors = leaderboard[leaderboard["metric"] == "mae"].pivot_table(
-        index="horizon", columns="method", values="value"
-    )
-    naive = [name for name in ("last_value", "seasonal_naive") if name in errors]
-    if not naive or "frozen" not in errors:
-        return []
-    return [int(h) for h in errors.index[errors[naive].min(axis=1) < errors["frozen"]]]
+    if naive := naive_warning(leaderboard):
+        console.print(naive, highlight=False, style="yellow")
+    place = f"Report: {report}" if report else f"Reports: {folder}"
+    console.print(place, highlight=False, markup=False, soft_wrap=True)  # a path stays whole
 
 
 def _table(wide: "pd.DataFrame", horizons: Sequence[int], metrics: Sequence[str]) -> "Table":

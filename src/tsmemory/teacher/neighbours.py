@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,51 +14,72 @@ from tsmemory.errors import UserError
 from tsmemory.fingerprint import digest, digest_arrays
 from tsmemory.retrieval.datastore import Datastore
 from tsmemory.retrieval.embargo import Embargo
-from tsmemory.retrieval.keys import query_keys
+from tsmemory.retrieval.keys import make_keys
 from tsmemory.scaleout.shards import ShardCache, map_shards
 from tsmemory.series.series_set import Float, SeriesSet
 from tsmemory.series.windows import Windows
+from tsmemory.teacher.confidence import (
+    ConfidenceKind,
+    confidence_of,
+    effective_neighbours,
+    percentiles,
+)
+from tsmemory.teacher.rerank import Rerank
 
 _FILE = "neighbours.safetensors"
+_ARRAYS = ("position", "weight", "nearest", "own_nearest")
 
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Positions in the datastore with their weights: 8 bytes a neighbour.
+    """Positions in the datastore with their weights: 8 bytes a neighbour, and 4 a query.
 
     Attributes:
         position: Datastore positions, ``-1`` where fewer are admissible. Shape ``(M, K)``.
         weight: Weights, each row summing to 1, or to 0 where no neighbour is. Shape ``(M, K)``.
         k_min: A query with fewer neighbours has confidence 0.
+        nearest: Distance of the nearest neighbour, ``inf`` where none is. Shape ``(M,)``.
+        own_nearest: Percentiles of the same over the windows that the datastore was made from.
+            Shape ``(101,)``.
+        confidence_kind: How far a query is trusted.
     """
 
     position: NDArray[np.int32]
     weight: Float
     k_min: int
+    nearest: Float
+    own_nearest: Float
+    confidence_kind: ConfidenceKind = "max_weight"
 
     def __len__(self) -> int:
         return len(self.position)
 
     @property
     def confidence(self) -> Float:
-        """Largest weight of each query (TS-Memory, section 4.2), 0 below ``k_min``. ``(M,)``."""
+        """How far each query is trusted, 0 below ``k_min`` neighbours. Shape ``(M,)``."""
         enough = (self.position >= 0).sum(axis=1) >= self.k_min
-        return np.where(enough, self.weight.max(axis=1, initial=0), 0).astype(np.float32)
+        value = confidence_of(self.confidence_kind, self.weight, self.nearest, self.own_nearest)
+        return np.where(enough, value, 0).astype(np.float32)
 
     def take(self, which: NDArray[np.int64] | slice) -> "Neighbours":
         """Neighbours of the chosen queries."""
-        return Neighbours(self.position[which], self.weight[which], self.k_min)
+        return replace(
+            self,
+            position=self.position[which],
+            weight=self.weight[which],
+            nearest=self.nearest[which],
+        )
 
     def summary(self) -> dict[str, Any]:
         """Counts and mean confidence, for the catalog's preview."""
         admissible = (self.position >= 0).sum(axis=1)
-        square = (self.weight**2).sum(axis=1)
-        effective = np.divide(1, square, out=np.zeros_like(square), where=square > 0)
+        effective = effective_neighbours(self.weight)
         return {
             "queries": len(self),
             "k": int(self.position.shape[1]),
             "k_min": self.k_min,
             "queries_below_k_min": int((admissible < self.k_min).sum()),
+            "confidence": self.confidence_kind,
             "mean_confidence": float(self.confidence.mean()) if len(self) else 0.0,
             "mean_effective_neighbours": float(effective.mean()) if len(self) else 0.0,
         }
@@ -66,8 +87,9 @@ class Neighbours:
     def save_pretrained(self, folder: Path) -> None:
         """Write ``config.json`` and ``neighbours.safetensors``."""
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.json").write_text(json.dumps({"k_min": self.k_min}), encoding="utf-8")
-        arrays = {"position": self.position, "weight": self.weight}
+        config = {"k_min": self.k_min, "confidence": self.confidence_kind}
+        (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
         save_file({n: np.ascontiguousarray(a) for n, a in arrays.items()}, folder / _FILE)
 
     @classmethod
@@ -75,7 +97,7 @@ class Neighbours:
         """Read what :meth:`save_pretrained` wrote."""
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         arrays = load_file(folder / _FILE)
-        return cls(arrays["position"], arrays["weight"], config["k_min"])
+        return cls(k_min=config["k_min"], confidence_kind=config["confidence"], **arrays)
 
 
 def softmax_weights(distance: Float, temperature: float) -> Float:
@@ -107,6 +129,9 @@ def find_neighbours(
     embargo: Embargo,
     shard_size: int,
     cache: ShardCache | None = None,
+    rerank: Rerank | None = None,
+    confidence: ConfidenceKind = "max_weight",
+    own_nearest: Float | None = None,
 ) -> Neighbours:
     """Search the datastore for every query, shard by shard.
 
@@ -121,6 +146,10 @@ def find_neighbours(
         embargo: What a query may not see.
         shard_size: Queries in a shard.
         cache: Where finished shards are kept, so that a killed search goes on where it was.
+        rerank: How a larger pool is narrowed down to K; ``None`` takes the K nearest by key.
+        confidence: How far queries are trusted.
+        own_nearest: Percentiles of nearest distances that the queries' are compared with; by
+            default their own, which are the datastore's where queries are training windows.
 
     Returns:
         Neighbours and weights of the queries.
@@ -139,15 +168,24 @@ def find_neighbours(
     def search_shard(first: int) -> dict[str, np.ndarray]:
         part = slice(first, first + shard_size)
         queries = windows.take(part)
-        contexts = queries.contexts(series)
-        keys = query_keys(datastore.key_kind, np.asarray(embeddings[part]), contexts)
-        position, distance = datastore.search(keys, queries, series, k=k, embargo=embargo)
+        keys = make_keys(datastore.key, np.asarray(embeddings[part]), queries, series)
+        pool = k if rerank is None else max(rerank.pool, k)
+        position, distance = datastore.search(keys, queries, series, k=pool, embargo=embargo)
+        if rerank is not None:
+            position, distance = rerank.select(datastore, queries, series, position, distance, k)
         return {
             "position": position.astype(np.int32),
             "weight": softmax_weights(distance, temperature),
+            "nearest": distance.min(axis=1),
         }
 
-    settings = {"k": k, "temperature": temperature, "embargo": embargo, "shard_size": shard_size}
+    settings = {
+        "k": k,
+        "temperature": temperature,
+        "embargo": embargo,
+        "shard_size": shard_size,
+        "rerank": None if rerank is None else asdict(rerank),
+    }
     opened = None
     if cache:
         opened = cache.open(_fingerprint(settings, datastore, embeddings, windows, series))
@@ -155,10 +193,14 @@ def find_neighbours(
         map_shards(search_shard, firsts, cache=opened, description="Searching neighbours")
     )
     empty_index, empty_weight = np.empty((0, k), np.int32), np.empty((0, k), np.float32)
+    nearest = np.concatenate([np.empty(0, np.float32), *(shard["nearest"] for shard in shards)])
     return Neighbours(
         position=np.concatenate([empty_index, *(shard["position"] for shard in shards)]),
         weight=np.concatenate([empty_weight, *(shard["weight"] for shard in shards)]),
         k_min=k_min,
+        nearest=nearest,
+        own_nearest=percentiles(nearest) if own_nearest is None else own_nearest,
+        confidence_kind=confidence,
     )
 
 
@@ -177,8 +219,9 @@ def _fingerprint(
         "stored_start": datastore.start,
         "stored_calendar": datastore.calendar,
         "key_mean": datastore.scaler.mean,
+        "key_scale": datastore.scaler.scale,
     }
-    stored = {**datastore.summary(), "key_scale": datastore.scaler.scale}
+    stored = datastore.summary()
     parts = {"settings": settings, "stored": stored, "arrays": digest_arrays(arrays)}
     parts |= {
         "windows": windows.fingerprint(series),

@@ -1,8 +1,6 @@
 """The teacher's quantiles, formed from stored neighbours when they are needed (METHOD 1.4)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +8,9 @@ import torch
 from tsmemory.retrieval.datastore import Datastore
 from tsmemory.series.series_set import Float, Int, SeriesSet
 from tsmemory.series.windows import Windows
-from tsmemory.teacher.neighbours import Neighbours, query_batches
+from tsmemory.teacher.alignment import Alignment, align_futures, scale_ratio, window_std
+from tsmemory.teacher.calibration import SpreadCalibration
+from tsmemory.teacher.neighbours import Neighbours
 from tsmemory.teacher.quantiles import QuantileMethod, weighted_quantiles
 
 
@@ -24,6 +24,8 @@ class Teacher:
         levels: Quantile levels.
         shift_length: m, the last points that a neighbour is shifted to agree on.
         method: Definition of the weighted quantile.
+        alignment: ``shift`` to the query's level, or ``affine``, to its scale as well.
+        calibration: Factors on the spread; ``None`` leaves it as retrieved.
     """
 
     datastore: Datastore
@@ -31,6 +33,13 @@ class Teacher:
     levels: tuple[float, ...]
     shift_length: int
     method: QuantileMethod
+    alignment: Alignment = "shift"
+    calibration: SpreadCalibration | None = None
+
+    @property
+    def median(self) -> int:
+        """Index of the median level, or of the nearest to it."""
+        return int(np.argmin(np.abs(np.array(self.levels) - 0.5)))
 
     def quantiles(self, windows: Windows, neighbours: Neighbours, horizon: int) -> Float:
         """Teacher quantiles of queries.
@@ -45,11 +54,14 @@ class Teacher:
         """
         futures = self.aligned_futures(windows, neighbours, horizon)
         weights = torch.from_numpy(np.asarray(neighbours.weight))
-        quantiles = weighted_quantiles(torch.from_numpy(futures), weights, self.levels, self.method)
-        return np.asarray(quantiles.numpy(), dtype=np.float32)
+        formed = weighted_quantiles(torch.from_numpy(futures), weights, self.levels, self.method)
+        quantiles = np.asarray(formed.numpy(), dtype=np.float32)
+        if self.calibration is None:
+            return quantiles
+        return self.calibration.apply(quantiles, windows.calendar(self.series), self.median)
 
     def aligned_futures(self, windows: Windows, neighbours: Neighbours, horizon: int) -> Float:
-        """Futures of the neighbours, each shifted to the query's level on the last ``m`` points.
+        """Futures of the neighbours, each brought to the query's level, and scale if asked for.
 
         Returns:
             Array of shape ``(B, K, H)`` in z units.
@@ -61,9 +73,16 @@ class Teacher:
         both = self.series.gather(row.ravel(), (end - m).ravel(), m + horizon)
         both = both.reshape(count, k, m + horizon)
         query_tail = self.series.gather(windows.row, windows.origin - m, m)
-        # Without an observed point on either side there is nothing to agree on, hence no shift.
-        shift = np.nan_to_num(_mean(query_tail)[:, None] - _mean(both[:, :, :m]))
-        return np.asarray(both[:, :, m:] + shift[:, :, None], dtype=np.float32)
+        ratio = self._scale_ratio(windows, neighbours) if self.alignment == "affine" else None
+        return align_futures(both[:, :, m:], both[:, :, :m], query_tail, ratio)
+
+    def _scale_ratio(self, windows: Windows, neighbours: Neighbours) -> Float:
+        """Scale of each query over that of its neighbours, by whole contexts. Shape ``(B, K)``."""
+        stored, inverse = np.unique(neighbours.position, return_inverse=True)
+        row, start = self.datastore.neighbour_windows(stored.astype(np.int64))
+        spread = window_std(self.series.gather(row, start, windows.context_length))
+        own = window_std(windows.contexts(self.series))
+        return scale_ratio(own[:, None], spread[inverse.reshape(neighbours.position.shape)])
 
 
 class TeacherTargets:
@@ -109,59 +128,3 @@ class TeacherTargets:
     def _form(self, which: Int) -> Float:
         queries = self._windows.take(which)
         return self._teacher.quantiles(queries, self._neighbours.take(which), self._windows.horizon)
-
-
-def describe_teacher(
-    teacher: Teacher,
-    windows: Windows,
-    neighbours: Neighbours,
-    *,
-    horizons: Sequence[int],
-    sample: int,
-    rng: np.random.Generator,
-) -> dict[str, Any]:
-    """Error and coverage of the teacher on (a sample of) its queries.
-
-    Args:
-        teacher: The teacher.
-        windows: The queries.
-        neighbours: Their neighbours.
-        horizons: Horizons to report.
-        sample: At most this many queries are looked at.
-        rng: Draws the sample.
-
-    Returns:
-        Mean absolute error (z units) and coverage of the outermost band, by horizon, with the
-        neighbours' own summary.
-    """
-    chosen = np.sort(rng.permutation(len(windows))[:sample])
-    error, inside, count = (np.zeros(max(horizons)) for _ in range(3))
-    median = int(np.argmin(np.abs(np.array(teacher.levels) - 0.5)))
-    for part in query_batches(len(chosen), 512):
-        queries = windows.take(chosen[part])
-        forecast = teacher.quantiles(queries, neighbours.take(chosen[part]), max(horizons))
-        target = queries.targets(teacher.series, max(horizons))
-        known = ~np.isnan(target) & ~np.isnan(forecast[:, median])
-        error += np.where(known, np.abs(target - forecast[:, median]), 0).sum(axis=0)
-        band = (target >= forecast[:, 0]) & (target <= forecast[:, -1])
-        inside += (known & band).sum(axis=0)
-        count += known.sum(axis=0)
-    band_name = f"coverage_{teacher.levels[0]:g}_{teacher.levels[-1]:g}"
-    return {
-        **neighbours.summary(),
-        "queries_looked_at": len(chosen),
-        "by_horizon": {
-            str(h): {
-                "mae": float(error[:h].sum() / max(count[:h].sum(), 1)),
-                band_name: float(inside[:h].sum() / max(count[:h].sum(), 1)),
-            }
-            for h in horizons
-        },
-    }
-
-
-def _mean(values: Float) -> Float:
-    """Mean over the last axis of the observed values, NaN where none is."""
-    seen = ~np.isnan(values)
-    total, count = np.where(seen, values, 0).sum(axis=-1, dtype=np.float64), seen.sum(axis=-1)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)

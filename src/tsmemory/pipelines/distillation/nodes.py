@@ -18,6 +18,7 @@ from tsmemory.pipelines.lazy_types import (
     SeededAdapters,
 )
 from tsmemory.pipelines.loading import backbone_options, load_configured_backbone
+from tsmemory.pipelines.teacher.configured import configured_teacher
 from tsmemory.pipelines.teacher.params import TeacherParams
 from tsmemory.pipelines.windowing.params import WindowingParams
 from tsmemory.resolvers import domain as domain_name
@@ -67,6 +68,7 @@ def distil_adapter(
     validation_forecasts: BackboneForecasts,
     datastore: Datastore,
     neighbours: Neighbours,
+    teacher_calibration: dict[str, Any],
     closed_form: ClosedForm,
     windowing: WindowingParams,
     teacher: TeacherParams,
@@ -81,6 +83,7 @@ def distil_adapter(
         validation_forecasts: The backbone on validation windows.
         datastore: Stored training windows.
         neighbours: Neighbours of the training windows.
+        teacher_calibration: Factors on the spread of the targets.
         closed_form: Where training starts.
         windowing: Lengths.
         teacher: How targets are formed.
@@ -88,26 +91,33 @@ def distil_adapter(
 
     Returns:
         The adapters, and the loss curve ``seed, epoch, total, task, align, anchor, gate,
-        validation, best``.
+        validation, best``, with ``cross`` and ``point`` where the objective has them.
     """
-    from tsmemory.memory.adapter import AdapterConfig
+    from tsmemory.memory.profiles import configure_adapter, label_run
     from tsmemory.memory.split import Split
     from tsmemory.memory.training import distil_seeds
-    from tsmemory.teacher.synthesis import Teacher, TeacherTargets
+    from tsmemory.teacher.synthesis import TeacherTargets
 
     lengths = (windowing.context_length, windowing.longest)
     levels = train_forecasts.levels
-    sizes = AdapterConfig(
+    sizes = configure_adapter(
+        params.profile,
+        params.adapter,
+        params.paper_adapter,
         context_length=windowing.context_length,
         horizon=windowing.longest,
         quantile_levels=levels,
         key_length=int(train_forecasts.keys.shape[1]),
         block=params.fusion.block,
-        **vars(params.adapter),
     )
     train = Windows.from_table(window_index, "train", *lengths)
     validation = Windows.from_table(window_index, "validation", *lengths)
-    synthesis = Teacher(datastore, series, levels, teacher.shift_length, teacher.quantile_method)
+    if params.targets == "published":
+        published = {"quantile_method": "published", "alignment": "shift"}
+        teacher, factors = teacher.model_copy(update=published), None
+    else:
+        factors = teacher_calibration
+    synthesis = configured_teacher(datastore, series, levels, teacher, factors)
     adapters, curves = distil_seeds(
         Split(series, train, train_forecasts),
         Split(series, validation, validation_forecasts),
@@ -119,6 +129,12 @@ def distil_adapter(
         guard=params.fusion.guard,
         stride=windowing.strides.validation,
         seeds=params.seeds,
+        label=label_run(
+            params.profile,
+            params.paper_adapter,
+            params.training,
+            train_stride=windowing.strides.train,
+        ),
     )
     return adapters, pd.DataFrame(curves)
 
@@ -128,6 +144,7 @@ def fuse_and_guard(
     window_index: pd.DataFrame,
     validation_forecasts: BackboneForecasts,
     adapter: SeededAdapters,
+    closed_form: ClosedForm,
     windowing: WindowingParams,
     params: DistillationParams,
     seed: Seed,
@@ -139,8 +156,9 @@ def fuse_and_guard(
         window_index: All windows.
         validation_forecasts: The backbone on validation windows.
         adapter: The adapters.
+        closed_form: Holds what out-of-fold training windows say of the default profile's fusion.
         windowing: Lengths and strides.
-        params: Blocks, shrinkage and guard.
+        params: Blocks, shrinkage, candidates and guard.
         seed: Draws the bootstrap.
 
     Returns:
@@ -148,6 +166,7 @@ def fuse_and_guard(
     """
     from tsmemory.memory.fusion_fit import fit_fusion
     from tsmemory.memory.split import Split, memory_parts
+    from tsmemory.metrics import season_length
 
     windows = Windows.from_table(
         window_index, "validation", windowing.context_length, windowing.longest
@@ -162,6 +181,8 @@ def fuse_and_guard(
             stride=windowing.strides.validation,
             config=params.fusion,
             rng=np.random.default_rng(seed),
+            season=season_length(series.freq),
+            training=closed_form.out_of_fold if params.profile == "default" else None,
         )
         for training_seed, model in adapter.adapters.items()
     }

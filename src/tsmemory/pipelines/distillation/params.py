@@ -1,11 +1,33 @@
 """Parameters of the pipeline ``distillation``."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from tsmemory.memory.config import AdapterSizes, FusionConfig, ObjectiveConfig, TrainingConfig
+from tsmemory.memory.config import (
+    AdapterSizes,
+    FusionConfig,
+    ObjectiveConfig,
+    PaperSizes,
+    Profile,
+    TrainingConfig,
+)
 from tsmemory.pipelines.base_params import Listed, Params
+
+# What a profile settles, unless a value other than null is given for it.
+PROFILES: Mapping[str, Mapping[str, Any]] = {
+    "default": {
+        "targets": "teacher",
+        "objective": {"form": "paper"},
+        "training": {"epochs": 10, "patience": 2},
+    },
+    "paper": {
+        "targets": "published",
+        "objective": {"form": "code"},
+        "training": {"epochs": 20, "patience": 5},
+    },
+}
 
 
 class RidgeParams(Params):
@@ -35,16 +57,24 @@ class DistillationParams(Params):
     """How the adapter is made.
 
     Attributes:
-        ridge: The linear skip.
-        adapter: Sizes of the adapter.
+        profile: ``default``, a correction on the backbone from a closed form on, or ``paper``, the
+            published transformer with its published settings.
+        ridge: The linear skip, a row of every table in either profile.
+        adapter: Sizes of the adapter in the default profile.
+        paper_adapter: Sizes of the adapter in the paper profile.
+        targets: What the adapter learns from: the teacher as it is configured, or as published,
+            with step quantiles of level-shifted futures and the spread as it is retrieved.
         objective: Terms and gates.
         training: Optimiser and schedule.
         fusion: Horizon blocks, shrinkage and guard.
         seeds: Training seeds; tables show their mean, the first one's adapter is shipped.
     """
 
+    profile: Profile = "default"
     ridge: RidgeParams = RidgeParams()
     adapter: AdapterSizes = AdapterSizes()
+    paper_adapter: PaperSizes = PaperSizes()
+    targets: Literal["teacher", "published"] = "teacher"
     objective: ObjectiveConfig = ObjectiveConfig()
     training: TrainingConfig = TrainingConfig()
     fusion: FusionConfig = FusionConfig()
@@ -54,9 +84,36 @@ class DistillationParams(Params):
         2,
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_to_profile(cls, given: Any) -> Any:
+        """Take what is null or absent from the profile."""
+        if not isinstance(given, Mapping):
+            return given
+        settled = PROFILES.get(str(given.get("profile", "default")), {})
+        return {**given, **{name: _settle(given.get(name), settled[name]) for name in settled}}
+
+    @model_validator(mode="after")
+    def _form_fits_profile(self) -> Self:
+        if self.profile == "default" and self.objective.form == "code":
+            raise ValueError(
+                "objective.form = code belongs to profile = paper: it trains the memory on its "
+                "own, the default profile trains the fused forecast"
+            )
+        return self
+
     @field_validator("seeds")
     @classmethod
     def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
         if len(set(seeds)) < len(seeds):
             raise ValueError("a seed is named twice")
         return seeds
+
+
+def _settle(given: Any, settled: Any) -> Any:
+    """A value, or the profile's where it is null; blocks value by value."""
+    if given is None:
+        return settled
+    if isinstance(given, Mapping) and isinstance(settled, Mapping):
+        return {**given, **{name: _settle(given.get(name), settled[name]) for name in settled}}
+    return given

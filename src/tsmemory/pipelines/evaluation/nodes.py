@@ -21,6 +21,7 @@ from tsmemory.pipelines.lazy_types import (
     ShardCache,
 )
 from tsmemory.pipelines.loading import forecast_split, load_configured_backbone
+from tsmemory.pipelines.teacher.configured import configured_teacher, search_settings
 from tsmemory.pipelines.teacher.params import TeacherParams
 from tsmemory.pipelines.windowing.params import WindowingParams
 from tsmemory.series.series_set import SeriesSet
@@ -116,7 +117,6 @@ def score_methods(
     from tsmemory.evaluation.rows import assemble_methods, in_sample_seasonal_error
     from tsmemory.memory.split import Split
     from tsmemory.metrics import season_length
-    from tsmemory.teacher.synthesis import Teacher
 
     season = season_length(panel_summary["freq"])
     lengths = (windowing.context_length, windowing.longest)
@@ -124,9 +124,7 @@ def score_methods(
         Split(
             series, Windows.from_table(window_index, "validation", *lengths), validation_forecasts
         ),
-        Teacher(
-            datastore, series, test_forecasts.levels, teacher.shift_length, teacher.quantile_method
-        ),
+        configured_teacher(datastore, series, test_forecasts.levels, teacher),
         closed_form,
         adapter,
         fusion,
@@ -134,6 +132,7 @@ def score_methods(
         k=teacher.k,
         temperature=teacher.temperature,
         embargo=teacher.embargo,
+        rerank=search_settings(teacher)["rerank"],
         config=distillation.fusion,
     )
     return scores.score_methods(

@@ -13,10 +13,12 @@ from tsmemory.pipelines.evaluation.nodes import (
     score_methods,
     tabulate_results,
 )
+from tsmemory.pipelines.evaluation.oracle_nodes import measure_oracle_gap
+from tsmemory.pipelines.evaluation.report_nodes import describe_run, write_report
 
 
 def create_pipeline(**_: Any) -> Pipeline:
-    """Test forecasts > scores > tables, cost and plots."""
+    """Test forecasts > scores > tables, cost and plots > report."""
     return Pipeline(
         [
             Node(
@@ -96,6 +98,20 @@ def create_pipeline(**_: Any) -> Pipeline:
                 name="measure_cost",
             ),
             Node(
+                measure_oracle_gap,
+                inputs=[
+                    "series_set",
+                    "window_index",
+                    "test_forecasts",
+                    "adapter",
+                    "fusion",
+                    "params:windowing",
+                    "params:distillation",
+                ],
+                outputs="oracle_gap",
+                name="measure_oracle_gap",
+            ),
+            Node(
                 collect_fans,
                 inputs=[
                     "series_set",
@@ -115,6 +131,42 @@ def create_pipeline(**_: Any) -> Pipeline:
                 inputs=["skill", "calibration", "forecast_fans"],
                 outputs=["skill_plot", "calibration_plot", "fan_plot"],
                 name="plot_results",
+            ),
+            Node(
+                describe_run,
+                inputs=[
+                    "panel_summary",
+                    "window_counts",
+                    "skipped_series",
+                    "backbone_card",
+                    "params:ingestion",
+                    "params:windowing",
+                    "params:backbone",
+                    "params:indexing",
+                    "params:teacher",
+                    "params:distillation",
+                    "params:evaluation",
+                    "params:domain",
+                    "params:seed",
+                ],
+                outputs="run_card",
+                name="describe_run",
+            ),
+            Node(
+                write_report,
+                inputs=[
+                    "leaderboard",
+                    "skill",
+                    "calibration",
+                    "cost",
+                    "forecast_fans",
+                    "fusion",
+                    "teacher_diagnosis",
+                    "teacher_diagnosis_table",
+                    "run_card",
+                ],
+                outputs=["report", "report_data"],
+                name="write_report",
             ),
         ]
     )

@@ -14,6 +14,7 @@ from tsmemory.pipelines.loading import (
     load_configured_backbone,
 )
 from tsmemory.pipelines.windowing.params import WindowingParams
+from tsmemory.retrieval.keys import KeyConfig
 from tsmemory.series.series_set import SeriesSet
 from tsmemory.series.windows import Windows
 
@@ -21,7 +22,7 @@ from tsmemory.series.windows import Windows
 def count_neighbour_pools(
     window_index: pd.DataFrame,
     series: SeriesSet,
-    same_channel: bool,
+    indexing: IndexingParams,
     k: int,
     shift_length: int,
     context_length: int,
@@ -33,7 +34,7 @@ def count_neighbour_pools(
     Args:
         window_index: All windows.
         series: Names the channels.
-        same_channel: Whether windows are searched within the query's channel.
+        indexing: Whether windows are searched within the query's channel, and what keys look at.
         k: Neighbours that the teacher will ask for.
         shift_length: Last points of a context that the teacher will look at.
         context_length: L.
@@ -50,8 +51,13 @@ def count_neighbour_pools(
             f"teacher.shift_length = {shift_length} last points are asked for, but a context has "
             f"windowing.context_length = {context_length}: lower teacher.shift_length"
         )
+    if key_config(indexing).needs_tail and indexing.tail_length > context_length:
+        raise UserError(
+            f"indexing.tail_length = {indexing.tail_length} last points are asked for, but a "
+            f"context has windowing.context_length = {context_length}: lower indexing.tail_length"
+        )
     stored = window_index.loc[window_index["split"] == "datastore", "row"].to_numpy()
-    names = series.channel[stored] if same_channel else ["all"] * len(stored)
+    names = series.channel[stored] if indexing.same_channel else ["all"] * len(stored)
     pools = {str(name): int(n) for name, n in pd.Series(names).value_counts().items()}
     if k > max(pools.values()):
         raise UserError(
@@ -59,6 +65,16 @@ def count_neighbour_pools(
             f"windows may be searched together: lower teacher.k or windowing.strides.datastore"
         )
     return pools
+
+
+def key_config(params: IndexingParams) -> KeyConfig:
+    """What windows are compared by."""
+    return KeyConfig(
+        kind=params.key_kind,
+        tail_length=params.tail_length,
+        phase_weight=params.phase_weight,
+        statistics_weight=params.statistics_weight,
+    )
 
 
 def index_training_windows(
@@ -90,27 +106,28 @@ def index_training_windows(
     Returns:
         The datastore.
     """
-    from tsmemory.retrieval import datastore, keys
+    from tsmemory.retrieval import datastore, embeddings
 
     lengths = (windowing.context_length, windowing.longest)
     windows = Windows.from_table(window_index, "datastore", *lengths)
     trained_on = Windows.from_table(window_index, "train", *lengths)
-    stored_keys = keys.embed_windows(
+    key = key_config(params)
+    keys = embeddings.embed_windows(
         load_configured_backbone(backbone, panel_summary),
         windows,
         series,
-        kind=params.key_kind,
+        config=key,
         shard_size=params.shard_size,
-        known=keys.KnownKeys(trained_on, train_forecasts.keys),
+        known=embeddings.KnownKeys(trained_on, train_forecasts.keys),
         cache=workspace.part("keys"),
         answers=answers_of("datastore", answers, params),
         settings=answer_settings(backbone, panel_summary),
     )
     return datastore.Datastore.build(
-        stored_keys,
+        keys,
         windows,
         series,
-        key_kind=params.key_kind,
+        key=key,
         index_kind=params.index_kind,
         same_channel=params.same_channel,
     )

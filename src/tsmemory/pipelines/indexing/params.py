@@ -65,7 +65,12 @@ class IndexingParams(Params):
     """How training windows are stored for retrieval.
 
     Attributes:
-        key_kind: What windows are compared by.
+        key_kind: What windows are compared by: the backbone's ``embedding``, the
+            instance-normalised ``window``, or the ``tail`` of that.
+        tail_length: m, points of the tail, and of its statistics.
+        phase_weight: Weight beside the main part's 1 of hour of day and day of week; 0 leaves them
+            out.
+        statistics_weight: The same of mean, log std and slope of the last m points.
         index_kind: ``auto`` is exact for small datastores, approximate above.
         same_channel: Search windows of the query's channel only.
         shard_size: Windows in a shard; a killed run resumes at the shard it was at.
@@ -73,7 +78,10 @@ class IndexingParams(Params):
             about windows or by settings that it was not asked about in the latest run.
     """
 
-    key_kind: Literal["embedding", "window"] = "embedding"
+    key_kind: Literal["embedding", "window", "tail"] = "embedding"
+    tail_length: Annotated[int, Field(ge=2)] = 64
+    phase_weight: Annotated[float, Field(ge=0)] = 0.0
+    statistics_weight: Annotated[float, Field(ge=0)] = 0.0
     index_kind: Literal["auto", "flat", "ivf", "hnsw"] = "auto"
     same_channel: bool = True
     shard_size: Annotated[int, Field(ge=1), WITHOUT_EFFECT] = 2048

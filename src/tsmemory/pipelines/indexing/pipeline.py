@@ -30,7 +30,7 @@ def create_pipeline(**_: Any) -> Pipeline:
                 inputs=[
                     "window_index",
                     "series_set",
-                    "params:indexing.same_channel",
+                    "params:indexing",
                     "params:teacher.k",
                     "params:teacher.shift_length",
                     "params:windowing.context_length",

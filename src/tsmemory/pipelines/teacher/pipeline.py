@@ -4,11 +4,23 @@ from typing import Any
 
 from kedro.pipeline import Node, Pipeline
 
-from tsmemory.pipelines.teacher.nodes import diagnose_teacher, search_neighbours
+from tsmemory.pipelines.teacher.nodes import (
+    calibrate_teacher,
+    diagnose_teacher,
+    search_neighbours,
+)
+
+TRAINING = [
+    "series_set",
+    "window_index",
+    "train_forecasts",
+    "params:windowing",
+    "params:teacher",
+]
 
 
 def create_pipeline(**_: Any) -> Pipeline:
-    """Datastore and queries > neighbours with weights > diagnosis."""
+    """Datastore and queries > neighbours with weights > calibrated spread > diagnosis."""
     return Pipeline(
         [
             Node(
@@ -26,18 +38,24 @@ def create_pipeline(**_: Any) -> Pipeline:
                 name="search_neighbours",
             ),
             Node(
+                calibrate_teacher,
+                inputs=["datastore", "neighbours", *TRAINING, "params:seed"],
+                outputs="teacher_calibration",
+                name="calibrate_teacher",
+            ),
+            Node(
                 diagnose_teacher,
                 inputs=[
                     "datastore",
                     "neighbours",
-                    "train_forecasts",
-                    "series_set",
-                    "window_index",
-                    "params:windowing",
-                    "params:teacher",
+                    "teacher_calibration",
+                    *TRAINING,
+                    "validation_forecasts",
+                    "params:distillation.objective.margin",
+                    "params:distillation.objective.confidence_threshold",
                     "params:seed",
                 ],
-                outputs="teacher_diagnosis",
+                outputs=["teacher_diagnosis", "teacher_diagnosis_table"],
                 name="diagnose_teacher",
             ),
         ]

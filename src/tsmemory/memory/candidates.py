@@ -1,0 +1,39 @@
+"""Naive forecasts as candidates for the fused median: at inference they cost nothing."""
+
+import torch
+
+from tsmemory.metrics import last_value, seasonal_naive
+
+
+def last_values(contexts: torch.Tensor) -> torch.Tensor:
+    """The last observed value, 0 where there is none.
+
+    Args:
+        contexts: NaN where missing. Shape ``(B, L)``.
+
+    Returns:
+        Shape ``(B, 1)``.
+    """
+    last = contexts[:, -1:]
+    if bool(torch.isnan(last).any()):
+        return torch.from_numpy(last_value(contexts.numpy(), 1))
+    return last
+
+
+def seasonal_values(contexts: torch.Tensor, season: int, horizon: int) -> torch.Tensor:
+    """The last season, repeated; see :func:`tsmemory.metrics.seasonal_naive`.
+
+    Args:
+        contexts: NaN where missing. Shape ``(B, L)``.
+        season: Season in steps.
+        horizon: H, steps to forecast.
+
+    Returns:
+        Shape ``(B, H)``.
+    """
+    last = contexts[:, -season:]
+    if last.shape[1] < season or bool(torch.isnan(last).any()):
+        return torch.from_numpy(seasonal_naive(contexts.numpy(), horizon, season))
+    if horizon <= season:
+        return last[:, :horizon]
+    return last.repeat(1, -(-horizon // season))[:, :horizon]

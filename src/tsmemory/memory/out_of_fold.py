@@ -1,0 +1,115 @@
+"""What out-of-fold training windows say of the fusion (METHOD 1.5 and 1.7).
+
+The frozen backbone and the naive forecasts have learnt nothing from the training windows, and each
+window is forecast by a ridge that has not seen its steps. So these windows, of which there are many
+more than of validation, tell honestly how far to trust each of them, how wide the errors are, and,
+where validation is too short to tell anything, whether the mixture is better than the backbone.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tsmemory.memory.fusion_parts import Residuals
+from tsmemory.memory.guard import Evidence
+from tsmemory.series.series_set import Int
+
+STATES = ("frozen", "memory", "naive", "width_memory", "width_residuals")
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """Weights, widths and losses on out-of-fold training windows.
+
+    Attributes:
+        season: Steps in a season.
+        alone: Weights of the memory without naive forecasts. Shape ``(3, blocks)``.
+        mixed: Weights of memory, last value and seasonal naive. Shape ``(3, blocks)``.
+        knots: Steps ahead that ``offsets`` are given for. Shape ``(K,)``.
+        offsets: Quantiles of the residuals around their median at the knots, in standard deviations
+            of the context, ascending over levels. Shape ``(Q, K)``.
+        channels: Names of the channels.
+        channel_scale: Size of each channel's residuals in those of all. Shape ``(C, blocks)``.
+        losses: Mean pinball loss of each of :data:`STATES`. Shape ``(5, M, blocks)``.
+        origin_time: Origin of each window in ``losses``. Shape ``(M,)``.
+    """
+
+    season: int
+    alone: NDArray[np.float64]
+    mixed: NDArray[np.float64]
+    knots: Int
+    offsets: NDArray[np.float64]
+    channels: tuple[str, ...]
+    channel_scale: NDArray[np.float64]
+    losses: NDArray[np.float64]
+    origin_time: Int
+
+    def residuals(self, weight: tuple[float, ...], factor: tuple[float, ...]) -> Residuals:
+        """The residuals as a source of widths with these weights and factors."""
+        offsets = tuple(tuple(float(value) for value in line) for line in self.offsets)
+        return Residuals(weight, factor, tuple(int(knot) for knot in self.knots), offsets)
+
+    def evidence(
+        self, states: Sequence[str], references: Sequence[str], most: float
+    ) -> Evidence | None:
+        """Losses of one state beside those of another.
+
+        Args:
+            states: The state in each block; weights for each channel count as those for all.
+            references: What it is compared with in each block.
+            most: At most as many bootstrap blocks as this count.
+
+        Returns:
+            The losses, NaN in blocks with a state that is not known here; ``None`` if that is so in
+            all of them or none may count.
+        """
+        pairs = [
+            (_ALIKE.get(a, a), _ALIKE.get(b, b)) for a, b in zip(states, references, strict=True)
+        ]
+        known = [a != b and a in STATES and b in STATES for a, b in pairs]
+        if most <= 0 or not any(known):
+            return None
+        ours, theirs = np.full((2, *self.losses.shape[1:]), np.nan)
+        for block, (state, reference) in enumerate(pairs):
+            if known[block]:
+                ours[:, block] = self.losses[STATES.index(state), :, block]
+                theirs[:, block] = self.losses[STATES.index(reference), :, block]
+        return Evidence(ours, theirs, self.origin_time, most)
+
+    def scale_of(self, channel: str) -> NDArray[np.float64]:
+        """Relative size of a channel's residuals, 1 for an unknown one. Shape ``(blocks,)``."""
+        if channel in self.channels:
+            return np.asarray(self.channel_scale[self.channels.index(channel)])
+        return np.ones(self.channel_scale.shape[1])
+
+    def summary(self) -> dict[str, Any]:
+        """Weights, for people."""
+        names = ("memory", "last_value", "seasonal_naive")
+        return {
+            "season": self.season,
+            "memory_alone": self.alone[0].tolist(),
+            "mixed": {name: line.tolist() for name, line in zip(names, self.mixed, strict=True)},
+            "channels": list(self.channels),
+            "windows": len(self.origin_time),
+        }
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Everything that is an array, to be saved; :meth:`from_tensors` reads it."""
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        return {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()}
+
+    @classmethod
+    def from_tensors(
+        cls, summary: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]
+    ) -> "OutOfFold":
+        """Read what :meth:`summary` and :meth:`tensors` gave."""
+        arrays = {name: tensors[name].numpy() for name in _ARRAYS}
+        return cls(season=int(summary["season"]), channels=tuple(summary["channels"]), **arrays)
+
+
+_ALIKE = {"channels": "naive"}
+_ARRAYS = ("alone", "mixed", "knots", "offsets", "channel_scale", "losses", "origin_time")

@@ -1,0 +1,108 @@
+"""Forecasting contexts batch by batch: the frozen backbone, its memory, their fusion."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tsmemory.backbones import Backbone, Origins
+from tsmemory.backbones.levels import at_levels
+from tsmemory.memory.adapter import MemoryAdapter
+from tsmemory.memory.contexts import Real, put_level_back, take_level_off
+from tsmemory.memory.fusion import Fusion
+from tsmemory.memory.instance_norm import instance_normalise
+from tsmemory.memory.origins import asked_at, take_origins
+from tsmemory.memory.profiles import Adapter
+from tsmemory.series.series_set import Float
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be forecast.
+
+    Attributes:
+        contexts: NaN where missing, in the user's own unit. Shape ``(B, L)``.
+        origins: Where they end, for backbones that look forecasts up.
+        channels: Channel of each context, where known. Shape ``(B,)``.
+    """
+
+    contexts: Real
+    origins: Origins | None = None
+    channels: NDArray[np.str_] | None = None
+
+
+def forecast_batches(
+    backbone: Backbone,
+    adapter: Adapter,
+    fusion: Fusion,
+    asked: Asked,
+    *,
+    horizon: int,
+    levels: tuple[float, ...],
+    batch_size: int,
+) -> tuple[Float, Float]:
+    """Forecast in passes of a bounded size.
+
+    Args:
+        backbone: The frozen backbone.
+        adapter: Its memory, in inference mode.
+        fusion: How both are fused.
+        asked: What is to be forecast.
+        horizon: H; beyond the adapter's horizon the backbone stands.
+        levels: Levels asked for.
+        batch_size: Contexts in one pass.
+
+    Returns:
+        Quantiles ``(B, H, len(levels))`` and median ``(B, H)``, in the user's own unit.
+    """
+    native, middle, count = backbone.quantile_levels, adapter.config.median, len(asked.contexts)
+    quantiles = np.empty((count, horizon, len(levels)), dtype=np.float32)
+    median = np.empty((count, horizon), dtype=np.float32)
+    for first in range(0, count, batch_size):
+        part = slice(first, first + batch_size)
+        near, level = take_level_off(asked.contexts[part])
+        fused = fuse(
+            backbone,
+            adapter,
+            fusion,
+            near,
+            horizon,
+            take_origins(asked.origins, part, loc=level),
+            None if asked.channels is None else asked.channels[part],
+        )
+        chosen = at_levels(fused, native, levels).transpose(0, 2, 1)
+        quantiles[part] = put_level_back(chosen, level)
+        median[part] = put_level_back(fused[:, middle], level)
+    return quantiles, median
+
+
+@torch.inference_mode()
+def fuse(
+    backbone: Backbone,
+    adapter: Adapter,
+    fusion: Fusion,
+    contexts: Float,
+    horizon: int,
+    origins: Origins | None,
+    channels: NDArray[np.str_] | None,
+) -> Float:
+    """Fused quantiles of one batch at the native levels, ascending over levels. ``(B, Q, H)``."""
+    if fusion.is_idle:
+        return backbone.predict_quantiles(contexts, horizon, **asked_at(origins))
+    output = backbone.encode_and_predict(contexts, horizon, **asked_at(origins))
+    known = np.ascontiguousarray(output.quantiles[:, :, : adapter.config.horizon])
+    device, median = adapter.device, adapter.config.median
+    frozen, given = torch.from_numpy(known), torch.from_numpy(contexts)
+    inputs = (given.to(device), frozen.to(device), torch.from_numpy(output.keys).to(device))
+    if isinstance(adapter, MemoryAdapter):
+        normal = instance_normalise(inputs[0])  # once for both: at batch 1 every operation counts
+        memory, scale = adapter(*inputs, normal).cpu(), normal.scale.cpu()
+    else:
+        memory, scale = adapter(*inputs).cpu(), None
+    fused = fusion.apply(frozen, memory, median, given, channels, scale).numpy()
+    # Equal quantiles may have come apart by a rounding; elsewhere this changes nothing.
+    ascending: Float = np.maximum.accumulate(fused, axis=1)
+    if horizon <= known.shape[2]:
+        return ascending
+    return np.concatenate([ascending, output.quantiles[:, :, known.shape[2] :]], axis=2)

@@ -1,0 +1,27 @@
+import numpy as np
+import pytest
+import torch
+
+from tsmemory.memory.candidates import last_values, seasonal_values
+from tsmemory.metrics import last_value, seasonal_naive
+
+
+@pytest.fixture(params=["whole", "gaps", "short"])
+def contexts(request):
+    values = np.random.default_rng(0).normal(size=(7, 20)).astype(np.float32)
+    if request.param == "gaps":
+        values[1, 15:] = np.nan
+        values[2, 18] = np.nan
+        values[3, :19] = np.nan
+    if request.param == "short":
+        values = values[:, -3:]
+    return values
+
+
+@pytest.mark.parametrize("horizon", [1, 4, 5, 13])
+@pytest.mark.parametrize("season", [1, 4, 6])
+def test_they_are_the_naive_forecasts_of_the_tables(contexts, season, horizon):
+    given = torch.from_numpy(contexts)
+    np.testing.assert_array_equal(last_values(given), last_value(contexts, 1))
+    found = seasonal_values(given, season, horizon)
+    np.testing.assert_array_equal(found, seasonal_naive(contexts, horizon, season))
