@@ -100,11 +100,7 @@ def test_the_manifest_accounts_for_everything(base):
     assert {line["dataset"] for line in manifest["artefacts"]} == pipeline.all_outputs()
     for line in manifest["artefacts"]:
         assert line["sha256"] == sha256_of_path(base.folder / line["path"])
-    assert manifest["seeds"] == {
-        "seed": 0,
-        "distillation.seeds": [0, 1],
-        "benchmark.ablation.seeds": [0],
-    }
+    assert manifest["seeds"] == {"seed": 0, "distillation.seeds": [0, 1]}
     sample = base.folder / "data/01_raw/tmy_weather.parquet"
     assert manifest["inputs"] == [
         {"dataset": "params:backbone", "fingerprint": weights_fingerprint(BUNDLED)},
