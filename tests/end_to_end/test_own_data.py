@@ -56,7 +56,7 @@ def test_an_unprepared_table(demand, settings):
 
     path = {"ingestion.path": "My Demand.csv", "ingestion.timestamp_column": "Time"}
     steps = demand.run(settings() | path, env="base")
-    assert steps[-1] == "plot_results"
+    assert steps[-1] == "write_report"
     folders = {place.name for place in (demand.folder / "data").glob("0[2-8]*/*")}
     assert folders == {"my_demand"}
     summary = json.loads(demand.artefact("panel_summary").read_text())
