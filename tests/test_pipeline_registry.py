@@ -97,6 +97,8 @@ def test_the_default_is_the_main_way():
         "indexing_workspace",
         "teacher_workspace",
         "evaluation_workspace",
+        "trace_rows",
+        "together_rows",
     }
 
 

@@ -91,7 +91,8 @@ def test_plots_can_be_read(base, name):
 def test_the_manifest_accounts_for_everything(base):
     from tsmemory.backbones.registry import BUNDLED
     from tsmemory.backbones.weights import weights_fingerprint
-    from tsmemory.fingerprint import sha256_of_path
+    from tsmemory.fingerprint import digest, sha256_of_path
+    from tsmemory.io.optional_folder_dataset import NOTHING
     from tsmemory.pipeline_registry import register_pipelines
 
     manifest = base.report("manifest.json")
@@ -105,6 +106,8 @@ def test_the_manifest_accounts_for_everything(base):
     assert manifest["inputs"] == [
         {"dataset": "params:backbone", "fingerprint": weights_fingerprint(BUNDLED)},
         {"dataset": "raw_table", "fingerprint": sha256_of_path(sample)},
+        # Rows of other pipelines, which none has made yet.
+        *({"dataset": n, "fingerprint": digest(NOTHING)} for n in ("together_rows", "trace_rows")),
     ]
 
 

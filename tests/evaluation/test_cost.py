@@ -200,5 +200,5 @@ def test_calls_are_repeated_while_time_is_left(monkeypatch):
     for seconds, pairs in ((0.25, 4), (5.0, 3), (0.001, 40)):
         first, second = (Timed(clock, [seconds]) for _ in range(2))
         calls = (partial(timed.predict_quantiles, None, 1) for timed in (first, second))
-        times = cost._paired_times(*calls)
+        times = cost.paired_times(*calls)
         assert [len(part) for part in times] == [pairs, pairs]

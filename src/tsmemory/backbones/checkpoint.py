@@ -75,7 +75,8 @@ def find_checkpoint(source: str | Path, revision: str | None = None) -> Checkpoi
     """Find a model and read what it says of itself.
 
     A folder may say it in the section ``tsmemory`` of its ``config.json``: ``name``, ``licence``,
-    ``pretraining_data`` (a sentence) and ``pretraining_datasets`` (names of known benchmarks).
+    ``pretraining_data`` (a sentence) and ``pretraining_datasets`` (names of known benchmarks). Of a
+    format of our own it also says the ``kind`` that reads it.
 
     Args:
         source: Folder or hub id.

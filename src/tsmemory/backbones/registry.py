@@ -31,6 +31,8 @@ class Kind(NamedTuple):
 
 
 _KINDS: dict[str, Kind] = {}
+# Kinds that higher layers add: the module that registers each, imported when it is asked for.
+_PROVIDERS = {"trace": "tsmemory.trace.backbone"}
 
 
 def register_backbone(kind: str, loader: Loader, fingerprint: Fingerprint | None = None) -> None:
@@ -46,8 +48,8 @@ def register_backbone(kind: str, loader: Loader, fingerprint: Fingerprint | None
 
 
 def backbone_kinds() -> tuple[str, ...]:
-    """Kinds that are registered, in alphabetical order."""
-    return tuple(sorted(_KINDS))
+    """Kinds that can be asked for, in alphabetical order."""
+    return tuple(sorted({*_KINDS, *_PROVIDERS}))
 
 
 def load_backbone(
@@ -81,9 +83,10 @@ def load_backbone(
     source = BUNDLED if str(name) == "bundled" else name
     if kind is None:
         kind = str(name) if str(name) in _KINDS else _told_kind(source, options)
-    if kind not in _KINDS:
+    known = _find_kind(kind)
+    if known is None:
         raise BackboneError(f"unknown backbone kind {kind!r}; known: {', '.join(backbone_kinds())}")
-    backbone = _KINDS[kind].loader(source=source, **options)
+    backbone = known.loader(source=source, **options)
     if quantile_levels is None or tuple(quantile_levels) == backbone.quantile_levels:
         return backbone
     return AtLevels(backbone, quantile_levels)
@@ -114,6 +117,13 @@ def is_forecast_table(name: str | Path) -> bool:
     return str(name).lower().endswith(SUFFIXES)
 
 
+def _find_kind(kind: str) -> Kind | None:
+    """What is known of a kind, once its module has registered it."""
+    if kind not in _KINDS and kind in _PROVIDERS:
+        import_module(_PROVIDERS[kind])
+    return _KINDS.get(kind)
+
+
 def _told_kind(source: str | Path, options: dict[str, Any]) -> str:
     """The kind that a file's ending, or a folder's configuration, tells."""
     if is_forecast_table(source):
@@ -123,7 +133,9 @@ def _told_kind(source: str | Path, options: dict[str, Any]) -> str:
 
     check_device(options.get("device", "cpu"))  # before anything is downloaded
     folder = find_weights(source, options.get("revision"))
-    return kind_of(read_settings(folder), folder)
+    settings = read_settings(folder)
+    named: str | None = settings.get("tsmemory", {}).get("kind")
+    return named or kind_of(settings, folder)
 
 
 def _weights_here(name: str, revision: str | None) -> str | None:

@@ -61,7 +61,7 @@ def measure_cost(
     for batch in () if backbone.needs_origins else batches:
         sample = np.resize(contexts, (batch, contexts.shape[1]))
         for horizon in horizons:
-            frozen, fused = _paired_times(
+            frozen, fused = paired_times(
                 partial(backbone.predict_quantiles, sample, horizon),
                 partial(forecaster.predict_quantiles, sample, horizon, levels),
             )
@@ -118,7 +118,7 @@ def count_flops(call: Callable[[], object]) -> int:
     return int(counter.get_total_flops())
 
 
-def _paired_times(
+def paired_times(
     first: Callable[[], object], second: Callable[[], object]
 ) -> tuple[list[float], list[float]]:
     """Seconds of two calls taken in turn, after one call of each to warm up."""

@@ -45,6 +45,7 @@ METHODS = {
     "online_knn": MethodStyle("online kNN", "#00957A", "cross"),
     "lora": MethodStyle("LoRA", "#7D6BE0", "pentagon"),
     "trace": MethodStyle("TRACE", "#C2557F", "hexagon"),
+    "trace_tsmemory": MethodStyle("tsmemory on TRACE", "#C2557F", "hexagon-open"),
     "no_teacher": MethodStyle("tsmemory, no teacher", "#D55E00", "circle-open"),
     "paper": MethodStyle("tsmemory, paper profile", "#8A8A2E", "x"),
     "tsmemory": MethodStyle("tsmemory", "#D55E00", "circle"),

@@ -8,6 +8,7 @@ _HOMES = {
     "AtomicTextDataset": "text_dataset",
     "ContentCacheDataset": "content_cache_dataset",
     "FolderDataset": "folder_dataset",
+    "OptionalFolderDataset": "optional_folder_dataset",
     "RawTableDataset": "raw_table_dataset",
     "ShardCacheDataset": "shard_cache_dataset",
 }
@@ -16,6 +17,7 @@ __all__ = [
     "AtomicTextDataset",
     "ContentCacheDataset",
     "FolderDataset",
+    "OptionalFolderDataset",
     "RawTableDataset",
     "ShardCacheDataset",
 ]

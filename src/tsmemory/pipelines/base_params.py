@@ -12,7 +12,13 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, (int, float)) else value
 
 
+def _as_names(value: Any) -> Any:
+    """Read ``"a b"`` as a list, for the same reason."""
+    return value.split() if isinstance(value, str) else value
+
+
 Listed = BeforeValidator(_as_list)
+Names = BeforeValidator(_as_names)
 Seed = Annotated[int, Field(ge=0)]
 
 # Marks of fields, for fingerprints (see tsmemory.runs.parameters.ParameterValues): results do not

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tsmemory.evaluation.ablation import AblationScores, RowFacts
+    from tsmemory.evaluation.model_files import ModelFiles
     from tsmemory.evaluation.scores import MethodScores
+    from tsmemory.evaluation.trace_scores import TraceScores
     from tsmemory.memory.closed_form import ClosedForm
     from tsmemory.memory.forecaster import MemoryForecaster
     from tsmemory.memory.forecasts import BackboneForecasts
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
     from tsmemory.teacher.neighbours import Neighbours
 else:
     AblationScores = BackboneForecasts = ClosedForm = ContentCache = Datastore = Any
-    MemoryForecaster = MethodScores = Neighbours = RowFacts = SeededAdapters = ShardCache = Any
+    MemoryForecaster = MethodScores = ModelFiles = Neighbours = RowFacts = SeededAdapters = Any
+    ShardCache = TraceScores = Any
 
 __all__ = [
     "AblationScores",
@@ -29,8 +32,10 @@ __all__ = [
     "Datastore",
     "MemoryForecaster",
     "MethodScores",
+    "ModelFiles",
     "Neighbours",
     "RowFacts",
     "SeededAdapters",
     "ShardCache",
+    "TraceScores",
 ]

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import Field, field_validator
 
 from tsmemory.fingerprint import digest, sha256_of_path
-from tsmemory.pipelines.base_params import Listed, Params
+from tsmemory.pipelines.base_params import Listed, Names, Params
 
 RowName = Literal[
     "default",
@@ -20,14 +20,6 @@ RowName = Literal[
     "paper",
 ]
 ROWS: tuple[RowName, ...] = get_args(RowName)
-
-
-def _as_names(value: Any) -> Any:
-    """Read ``"a b"`` as a list: Kedro's command line splits values at commas."""
-    return value.split() if isinstance(value, str) else value
-
-
-Names = BeforeValidator(_as_names)
 
 
 class PaperRowParams(Params):

@@ -19,6 +19,7 @@ from tsmemory.pipelines.lazy_types import (
     MethodScores,
     SeededAdapters,
     ShardCache,
+    TraceScores,
 )
 from tsmemory.pipelines.loading import forecast_split, load_configured_backbone
 from tsmemory.pipelines.teacher.configured import configured_teacher, search_settings
@@ -151,6 +152,8 @@ def tabulate_results(
     fusion: dict[str, Any],
     teacher_diagnosis: dict[str, Any],
     backbone_card: dict[str, Any],
+    trace_rows: TraceScores | None,
+    together_rows: MethodScores | None,
     params: EvaluationParams,
     seed: Seed,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any]]:
@@ -162,6 +165,8 @@ def tabulate_results(
         fusion: Fusions by seed, for the guard's decisions.
         teacher_diagnosis: The teacher's own figures.
         backbone_card: What the backbone is, to be kept with the metrics.
+        trace_rows: What the pipeline ``trace`` has scored, if it was run.
+        together_rows: Scores of the memory on the backbone that it has adapted, if that was run.
         params: Bootstrap.
         seed: Draws the bootstrap.
 
@@ -169,9 +174,11 @@ def tabulate_results(
         The leaderboard, the same to be kept by version, skill against the frozen backbone,
         calibration, and metrics as one JSON value.
     """
+    from tsmemory.evaluation.costly_rows import add_together_row, add_trace_rows
     from tsmemory.evaluation.leaderboard import build_calibration, build_leaderboard, build_skill
     from tsmemory.evaluation.rows import collect_metrics
 
+    scores = add_together_row(add_trace_rows(scores, trace_rows), together_rows)
     samples, level = params.bootstrap.samples, params.bootstrap.level
     leaderboard = build_leaderboard(
         scores, samples=samples, level=level, rng=np.random.default_rng(seed)

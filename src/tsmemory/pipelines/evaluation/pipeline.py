@@ -76,6 +76,8 @@ def create_pipeline(**_: Any) -> Pipeline:
                     "fusion",
                     "teacher_diagnosis",
                     "backbone_card",
+                    "trace_rows",
+                    "together_rows",
                     "params:evaluation",
                     "params:seed",
                 ],

@@ -1,0 +1,1 @@
+"""TRACE (Li & Zhu, 2026): gated LoRA selection and reconstructed heads."""

@@ -1,0 +1,1 @@
+"""Anomaly detection with a backbone: scores, the labels they are judged by, and the judgement."""
