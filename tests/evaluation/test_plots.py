@@ -218,12 +218,19 @@ def test_fusion_shades_nothing_where_the_guard_is_open(opened):
 
 def test_fusion_draws_what_else_is_mixed():
     mixed = fusion(seeds=("0",))
-    mixed["0"]["naive"] = {"last_value": [0.0] * 4, "seasonal": [0.4, 0, 0, 0.1], "season": 24}
+    mixed["0"]["naive"] = {
+        "last_value": [0.0] * 4,
+        "seasonal": [0.4, 0, 0, 0.1],
+        "long_run": [0, 0.3, 0, 0],
+        "season": 24,
+    }
     mixed["0"]["residuals"] = {"weight": [0.0, 0.2, 0.0, 0.0]}
     figure = draw_fusion(mixed)
     (seasonal,) = named(figure, "seasonal naive, seed 0")
     assert seasonal.y == (0.4, 0, 0, 0.1, 0.1)
     assert "steps 1 to 24: seasonal naive 0.4" in seasonal.hovertext[0]
+    (long_run,) = named(figure, "long-run level, seed 0")
+    assert long_run.y == (0, 0.3, 0, 0, 0)
     assert len(named(figure, "residual spread, seed 0")) == 1
     assert not named(figure, "last value, seed 0")
 

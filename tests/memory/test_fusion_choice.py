@@ -117,6 +117,7 @@ def test_a_random_walk_ends_near_the_last_value(walk):
     target, quantiles = walk.judge()
     ours = np.mean((quantiles[:, MEDIAN] - target) ** 2)
     assert ours < 1.05 * walk.error(lambda contexts: last_value(contexts, H))
+    assert not any(walk.fusion.naive.long_run)  # a walk has no level to come home to
     assert "last value" in walk.fusion.describe()
 
 
@@ -144,12 +145,12 @@ def test_validation_too_short_to_judge_is_helped_by_training(walk):
     assert not fusion.is_idle
     assert fusion.report["guard"]["whole"][-1]["judged_on"] == "training"
     assert walk.fit(few, training=False).is_idle
-    assert walk.fit(few, training_blocks=0.0).is_idle
+    assert walk.fit(few, training_weight=0.0).is_idle
 
 
 def test_few_stretches_of_validation_keep_near_the_weights_of_training(walk):
     loose, tight = (
-        walk.fit(training_blocks=blocks, guard=GuardConfig(enabled=False)) for blocks in (1.0, 1e6)
+        walk.fit(training_weight=weight, guard=GuardConfig(enabled=False)) for weight in (0.1, 1e6)
     )
     mixed = walk.closed_form.out_of_fold.mixed
     np.testing.assert_allclose(tight.naive.last_value, mixed[1], atol=1e-3)
@@ -157,7 +158,7 @@ def test_few_stretches_of_validation_keep_near_the_weights_of_training(walk):
 
 
 def test_what_is_not_wanted_is_not_used():
-    unwanted = {"last_value": False, "seasonal_naive": False, "residuals": False}
+    unwanted = dict.fromkeys(("last_value", "seasonal_naive", "long_run", "residuals"), False)
     fusion = Chosen(walk_domain(), spoil=nonsense, groups="none", **unwanted).fusion
     assert not fusion.is_idle
     assert fusion.naive is None
