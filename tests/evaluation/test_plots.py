@@ -175,6 +175,18 @@ def test_loss_curve_shows_both_losses_and_marks_the_last_best_epoch():
     assert [mark.showlegend for mark in marks] == [True, False]
 
 
+def test_loss_curve_shows_the_rehearsal_beside_the_training():
+    lines = [{"seed": 7, "epoch": n, "rehearsal": 0.3 - 0.01 * n, "best": n == 4} for n in range(5)]
+    plain, curve = loss_curve(), pd.concat([loss_curve(), pd.DataFrame(lines)])
+    figure = draw_loss_curve(curve)
+    (rehearsal,) = [t for t in figure.data if t.name and t.name.startswith("rehearsal")]
+    assert rehearsal.x == (0, 1, 2, 3, 4)
+    assert rehearsal.y == pytest.approx([0.3, 0.29, 0.28, 0.27, 0.26])
+    others = [trace for trace in figure.data if trace is not rehearsal]
+    for one, other in zip(others, draw_loss_curve(plain).data, strict=True):
+        assert (one.name, one.x, one.y) == (other.name, other.x, other.y)
+
+
 def test_loss_curve_of_the_closed_form_alone():
     curve = pd.DataFrame([{"seed": 0, "epoch": 0, "validation": 0.3, "best": True}])
     figure = draw_loss_curve(curve)

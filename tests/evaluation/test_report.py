@@ -383,8 +383,9 @@ def test_all_that_is_mixed_is_shown():
     assert "By the guard's test on validation and training, the" in page.text
     assert "median: seasonal naive" in page.text
     assert "median: last value" not in page.text
-    assert "1 to 24 0.20 0.50 0.30 1.10" in page.text
-    assert f"{NASTY} 0.25 0.00 0.50 1.00" in page.text
+    assert "1 to 24 0.20 0.50 0.10 0.30 1.10" in page.text
+    assert "median: long-run level" in page.text
+    assert f"{NASTY} 0.25 0.00 0.50 0.00 1.00" in page.text
     assert "max disagreement 2.500" in page.text
 
 

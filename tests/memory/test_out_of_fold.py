@@ -56,8 +56,8 @@ def test_a_random_walk_is_left_to_the_last_value(walk):
     assert (long_run < 0.05).all()
 
 
-def reverting_rows(rng, count=3, length=900, keep=0.97):
-    """Rows that lose 3 % of their distance from 0 at every step."""
+def reverting_rows(rng, count, length, keep=0.95):
+    """Rows that lose a twentieth of their distance from 0 at every step."""
     rows = np.zeros((count, length))
     for step in range(1, length):
         rows[:, step] = keep * rows[:, step - 1] + rng.normal(0, (1 - keep**2) ** 0.5, count)
@@ -66,7 +66,7 @@ def reverting_rows(rng, count=3, length=900, keep=0.97):
 
 def test_what_comes_home_is_told_from_what_wanders():
     """The backbone repeats the season; only the level outside tells of the way home."""
-    domain = Domain(reverting_rows(np.random.default_rng(5), length=1500), 1300)
+    domain = Domain(reverting_rows(np.random.default_rng(5), 16, 900), 750)
     unwanted = replace(CONFIG, last_value=False, seasonal_naive=False)
     long_run = learn(domain, unwanted, folds=5).out_of_fold.mixed[3]
     assert (np.diff(long_run) > 0).all()  # the farther ahead, the farther home
