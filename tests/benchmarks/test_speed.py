@@ -11,6 +11,7 @@ import torch
 from tsmemory import MemoryForecaster, load_backbone
 from tsmemory.memory.adapter import AdapterConfig, MemoryAdapter
 from tsmemory.memory.fusion import Fusion
+from tsmemory.memory.known_series import KnownSeries
 from tsmemory.memory.ridge import RidgeSums
 from tsmemory.retrieval.datastore import Datastore
 from tsmemory.retrieval.keys import KeyConfig
@@ -52,12 +53,13 @@ def windows(series):
 
 
 @pytest.fixture(scope="module")
-def forecaster():
+def forecaster(series, windows):
     backbone = load_backbone("bundled")
     adapter = MemoryAdapter(AdapterConfig(L, H, LEVELS, D))
     fusion = Fusion(24, (0.5,) * 4, (1.0,) * 4, (1.0,) * 4)
+    known = KnownSeries.from_training(series, windows)
     return MemoryForecaster(
-        backbone, adapter, fusion, backbone_source="bundled", domain="benchmark"
+        backbone, adapter, fusion, known, backbone_source="bundled", domain="benchmark"
     )
 
 

@@ -167,8 +167,8 @@ def test_the_shipped_forecaster_says_what_was_scored(base, tmp_path, monkeypatch
     assert not forecaster.fusion.is_idle
     mean, std = (part[windows.row, None] for part in (series.mean, series.std))
     contexts = (windows.contexts(series) * std + mean).astype(np.float32)
-    channels = series.channel[windows.row]
-    quantiles, median = forecaster.predict_quantiles(contexts, 16, LEVELS, channels=channels)
+    names = {"items": series.item_id[windows.row], "channels": series.channel[windows.row]}
+    quantiles, median = forecaster.predict_quantiles(contexts, 16, LEVELS, **names)
     found = (quantiles.numpy().transpose(0, 2, 1) - mean[:, :, None]) / std[:, :, None]
     np.testing.assert_allclose(found, scored, atol=1e-4)
     np.testing.assert_array_equal(median.numpy(), quantiles.numpy()[:, :, 4])

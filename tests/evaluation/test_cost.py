@@ -11,6 +11,7 @@ from tsmemory import MemoryForecaster, load_backbone
 from tsmemory.evaluation import cost
 from tsmemory.memory.adapter import AdapterConfig, MemoryAdapter
 from tsmemory.memory.fusion import Fusion
+from tsmemory.memory.known_series import KnownSeries
 from tsmemory.memory.paper_adapter import PaperAdapter, PaperConfig
 
 OPEN = Fusion(4, (0.7, 0.2, 0.0), (1.0, 0.5, 0.0), (1.3, 0.8, 1.0))
@@ -22,6 +23,7 @@ def forecaster(domain, adapters):
         domain.backbone,
         adapters[3],
         OPEN,
+        KnownSeries.from_training(domain.series, domain.train_windows),
         backbone_source="seasonal_naive",
         domain="made up",
         backbone_options={"season": 8},
@@ -120,7 +122,10 @@ def test_attention_is_counted_whatever_kernel_computes_it():
 def test_a_real_backbone_is_counted(tmp_path, domain):
     backbone = load_backbone(save_tiny_bolt(tmp_path, context_length=L, horizon=8))
     adapter = MemoryAdapter(AdapterConfig(L, H, backbone.quantile_levels, 16, block=4))
-    forecaster = MemoryForecaster(backbone, adapter, OPEN, backbone_source="tiny", domain=None)
+    known = KnownSeries.from_training(domain.series, domain.train_windows)
+    forecaster = MemoryForecaster(
+        backbone, adapter, OPEN, known, backbone_source="tiny", domain=None
+    )
     contexts = domain.validation_windows.take(slice(0, 1)).contexts(domain.series)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cost, "_BUDGET_SECONDS", 0.0)

@@ -18,7 +18,7 @@ FUSION = Fusion(
     (0.2, 0.1, 0.0),
     (0.0,) * 3,
     (1.0,) * 3,
-    naive=Naive((0.1, 0.0, 0.3), (0.0, 0.5, 0.1), SEASON),
+    naive=Naive((0.1, 0.0, 0.3), (0.0, 0.5, 0.1), (0.2, 0.0, 0.1), SEASON),
 )
 
 
@@ -60,22 +60,24 @@ def test_errors_are_those_of_the_chosen_weights(halves, adapter, table):
 def test_no_other_weights_would_have_been_better(halves, adapter, table):
     weights = {
         name: tuple(table.loc[f"weight_{name}"]["oracle"])
-        for name in ("memory", "last_value", "seasonal_naive")
+        for name in ("memory", "last_value", "seasonal_naive", "long_run")
     }
-    naive = Naive(weights["last_value"], weights["seasonal_naive"], SEASON)
+    median = (weights[name] for name in ("last_value", "seasonal_naive", "long_run"))
+    naive = Naive(*median, SEASON)
     oracle = Fusion(BLOCK, weights["memory"], (0.0,) * 3, (1.0,) * 3, naive=naive)
     best = table.loc[[("mse", 1)]].iloc[-1]["oracle"]
     assert squared_error(halves[1], adapter, oracle) == pytest.approx(best, rel=1e-4)
     rng = np.random.default_rng(0)
     for _ in range(10):
-        memory, last_value, seasonal, _rest = rng.dirichlet(np.ones(4), 3).T
-        other = Naive(tuple(last_value), tuple(seasonal), SEASON)
+        memory, *candidates, _rest = rng.dirichlet(np.ones(5), 3).T
+        other = Naive.of(candidates, SEASON)
         fusion = Fusion(BLOCK, tuple(memory), (0.0,) * 3, (1.0,) * 3, naive=other)
         assert squared_error(halves[1], adapter, fusion) >= best * (1 - 1e-6)
 
 
 def test_weights_of_channels_count_in_the_error(halves, adapter):
-    own = Channel((0.6, 0.0, 0.1), (0.2, 0.1, 0.0), (0.0, 0.4, 0.2), (1.0,) * 3)
+    medians = ((0.6, 0.0, 0.1), (0.2, 0.1, 0.0), (0.0, 0.4, 0.2), (0.1, 0.0, 0.3))
+    own = Channel(*medians, (1.0,) * 3)
     name = str(halves[1].series.channel[0])
     fusion = replace(FUSION, channels={name: own})
     line = gap_of(halves[1], adapter, fusion).loc[[("mse", 1)]].iloc[-1]

@@ -175,6 +175,18 @@ def test_loss_curve_shows_both_losses_and_marks_the_last_best_epoch():
     assert [mark.showlegend for mark in marks] == [True, False]
 
 
+def test_loss_curve_shows_the_rehearsal_beside_the_training():
+    lines = [{"seed": 7, "epoch": n, "rehearsal": 0.3 - 0.01 * n, "best": n == 4} for n in range(5)]
+    plain, curve = loss_curve(), pd.concat([loss_curve(), pd.DataFrame(lines)])
+    figure = draw_loss_curve(curve)
+    (rehearsal,) = [t for t in figure.data if t.name and t.name.startswith("rehearsal")]
+    assert rehearsal.x == (0, 1, 2, 3, 4)
+    assert rehearsal.y == pytest.approx([0.3, 0.29, 0.28, 0.27, 0.26])
+    others = [trace for trace in figure.data if trace is not rehearsal]
+    for one, other in zip(others, draw_loss_curve(plain).data, strict=True):
+        assert (one.name, one.x, one.y) == (other.name, other.x, other.y)
+
+
 def test_loss_curve_of_the_closed_form_alone():
     curve = pd.DataFrame([{"seed": 0, "epoch": 0, "validation": 0.3, "best": True}])
     figure = draw_loss_curve(curve)
@@ -218,12 +230,19 @@ def test_fusion_shades_nothing_where_the_guard_is_open(opened):
 
 def test_fusion_draws_what_else_is_mixed():
     mixed = fusion(seeds=("0",))
-    mixed["0"]["naive"] = {"last_value": [0.0] * 4, "seasonal": [0.4, 0, 0, 0.1], "season": 24}
+    mixed["0"]["naive"] = {
+        "last_value": [0.0] * 4,
+        "seasonal": [0.4, 0, 0, 0.1],
+        "long_run": [0, 0.3, 0, 0],
+        "season": 24,
+    }
     mixed["0"]["residuals"] = {"weight": [0.0, 0.2, 0.0, 0.0]}
     figure = draw_fusion(mixed)
     (seasonal,) = named(figure, "seasonal naive, seed 0")
     assert seasonal.y == (0.4, 0, 0, 0.1, 0.1)
     assert "steps 1 to 24: seasonal naive 0.4" in seasonal.hovertext[0]
+    (long_run,) = named(figure, "long-run level, seed 0")
+    assert long_run.y == (0, 0.3, 0, 0, 0)
     assert len(named(figure, "residual spread, seed 0")) == 1
     assert not named(figure, "last value, seed 0")
 

@@ -168,10 +168,20 @@ def results(
         cost=cost(),
         fans=fans(item),
         fusion=fusion(0.5 if gain else 0.0, max(horizons) // 24, seeds),
+        oracle_gap=oracle_gap(max(horizons) // 24),
         teacher={"queries": 100, "k": 20, "leak": {"24": {"self": 0.2, "validation": 0.7}}},
         teacher_diagnosis=diagnosis(horizons),
         run=run_card(channels, skipped, horizons),
     )
+
+
+def oracle_gap(blocks):
+    """Errors of each block and of all, and one weight."""
+    lines = [("weight_memory", 1, 24, 0.5, 0.7, 0.2)]
+    lines += [("mse", 24 * b + 1, 24 * (b + 1), 0.4, 0.38, 0.05) for b in range(blocks)]
+    lines.append(("mse", 1, 24 * blocks, 0.4, 0.38, 0.05))
+    columns = ["quantity", "first_step", "last_step", "chosen", "oracle", "gap"]
+    return pd.DataFrame(lines, columns=columns)
 
 
 class Page(HTMLParser):
@@ -360,8 +370,11 @@ def test_all_that_is_mixed_is_shown():
     shipped = made_of.fusion["0"]
     shipped["location"] = [0.2, 0.0, 0.0, 0.0]
     shipped["spread"] = [0.3, 0.0, 0.0, 0.0]
-    shipped["naive"] = {"last_value": [0.0] * 4, "seasonal": [0.5, 0.4, 0.0, 0.0], "season": 24}
-    own = {"location": [0.25] * 4, "last_value": [0.0] * 4, "seasonal": [0.5] * 4}
+    none = [0.0] * 4
+    seasonal = [0.5, 0.4, 0.0, 0.0]
+    naive = {"last_value": none, "seasonal": seasonal, "long_run": [0.1, *none[1:]], "season": 24}
+    shipped["naive"] = naive
+    own = {"location": [0.25] * 4, "last_value": none, "seasonal": [0.5] * 4, "long_run": none}
     shipped["channels"] = {NASTY: {**own, "residual_scale": [1.0] * 4}}
     shipped["report"]["guard"]["whole"][0]["judged_on"] = "validation and training"
     shipped["gate"] = {"min_spread": None, "max_disagreement": 2.5, "max_volatility": None}
@@ -370,8 +383,9 @@ def test_all_that_is_mixed_is_shown():
     assert "By the guard's test on validation and training, the" in page.text
     assert "median: seasonal naive" in page.text
     assert "median: last value" not in page.text
-    assert "1 to 24 0.20 0.50 0.30 1.10" in page.text
-    assert f"{NASTY} 0.25 0.00 0.50 1.00" in page.text
+    assert "1 to 24 0.20 0.50 0.10 0.30 1.10" in page.text
+    assert "median: long-run level" in page.text
+    assert f"{NASTY} 0.25 0.00 0.50 0.00 1.00" in page.text
     assert "max disagreement 2.500" in page.text
 
 

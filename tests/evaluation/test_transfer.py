@@ -9,6 +9,7 @@ from tsmemory.evaluation.scores import score_methods
 from tsmemory.evaluation.transfer import (
     HOW_TO_GIVE,
     ForeignMemory,
+    OnNewSeries,
     read_foreign,
     refit,
     tabulate_transfer,
@@ -17,16 +18,22 @@ from tsmemory.evaluation.transfer import (
 from tsmemory.memory.config import FusionConfig
 from tsmemory.memory.forecaster import MemoryForecaster
 from tsmemory.memory.fusion import Fusion
+from tsmemory.memory.known_series import KnownSeries
 
 FUSION = Fusion(4, (0.9,) * 3, (1.0,) * 3, (1.5,) * 3)
-CONFIG = FusionConfig(block=4, last_value=False, seasonal_naive=False)
+CONFIG = FusionConfig(block=4, last_value=False, seasonal_naive=False, long_run=False)
 BOOTSTRAP = {"samples": 100, "level": 0.9}
 
 
 @pytest.fixture(scope="module")
-def foreign(adapters):
+def known(domain):
+    return KnownSeries.from_training(domain.series, domain.train_windows)
+
+
+@pytest.fixture(scope="module")
+def foreign(adapters, known):
     """A memory of random weights: as bad as a memory can be."""
-    return ForeignMemory("elsewhere", adapters[3].eval(), FUSION)
+    return ForeignMemory("elsewhere", adapters[3].eval(), FUSION, known)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +61,7 @@ def table(foreign, refitted, scores):
 
 
 @pytest.fixture
-def exported(domain, adapters, tmp_path):
+def exported(adapters, known, tmp_path):
     """Export a forecaster of the domain's backbone, or of one with another season."""
 
     def export(season=8):
@@ -64,6 +71,7 @@ def exported(domain, adapters, tmp_path):
             load_backbone("seasonal_naive", season=season),
             adapters[3],
             FUSION,
+            known,
             backbone_source="seasonal_naive",
             backbone_options={"season": season},
             domain="elsewhere",
@@ -82,6 +90,20 @@ def test_a_foreign_memory_is_read_with_its_own_fusion(domain, exported, foreign,
     np.testing.assert_array_equal(
         Fused(read.adapter, read.fusion)(part), Fused(foreign.adapter, FUSION)(part)
     )
+    assert read.series.to_json() == foreign.series.to_json()
+
+
+def test_on_this_domain_its_series_are_new_ones(domain, foreign, halves):
+    """Level and size of a context tell the memory nothing that it could know of its own series."""
+    part = halves[1].take(slice(0, 5))
+    contexts, _, quantiles, keys = part.tensors()
+    level, scale = contexts.mean(dim=1, keepdim=True), contexts.std(dim=1, correction=0)
+    unit = (scale / foreign.series.typical_scale)[:, None]
+    near, backbone = (contexts - level) / unit, (quantiles - level[:, None]) / unit[:, None]
+    memory = foreign.adapter(near, backbone, keys)
+    for fusion, found in ((None, memory), (FUSION, FUSION.apply(backbone, memory, 4))):
+        expected = (found * unit[:, None] + level[:, None]).detach().numpy()
+        np.testing.assert_allclose(OnNewSeries(foreign, fusion)(part), expected, atol=1e-4)
 
 
 def test_memories_that_do_not_fit_are_refused_with_all_reasons(domain, exported):

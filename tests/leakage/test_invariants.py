@@ -16,10 +16,12 @@ from tsmemory.backbones import load_backbone
 from tsmemory.memory.adapter import AdapterConfig
 from tsmemory.memory.closed_form import fit_closed_form
 from tsmemory.memory.config import FusionConfig, GuardConfig, ObjectiveConfig, TrainingConfig
+from tsmemory.memory.cross_fit import CrossFit
 from tsmemory.memory.forecasts import forecast_windows
 from tsmemory.memory.fusion_fit import fit_fusion
+from tsmemory.memory.known_series import KnownSeries
 from tsmemory.memory.split import Split, memory_parts
-from tsmemory.memory.training import distil
+from tsmemory.memory.training import distil_seeds
 from tsmemory.retrieval.datastore import Datastore
 from tsmemory.retrieval.embeddings import embed_windows
 from tsmemory.retrieval.keys import KeyConfig, KeyScaler, key_parts
@@ -108,6 +110,10 @@ class Artefacts:
             rng=np.random.default_rng(0),
         )
         self.teacher = replace(self.teacher, calibration=self.calibration)
+        self.known = KnownSeries.from_training(self.series, self.windows["train"])
+        self.cross_fit = CrossFit.fit(
+            self.windows["datastore"], self.windows["train"], self.series, penalty=30.0, folds=3
+        )
         self.taught = self.teacher.quantiles(self.windows["train"], self.neighbours, H)
 
     def _split(self, name):
@@ -125,7 +131,7 @@ class Artefacts:
             folds=3,
             config=FUSION,
         )
-        self.distilled = distil(
+        self.adapters, self.curves = distil_seeds(
             self.train,
             self.validation,
             TeacherTargets(self.teacher, self.train.windows, self.neighbours),
@@ -135,13 +141,13 @@ class Artefacts:
             ),
             objective_config=ObjectiveConfig(),
             config=TrainingConfig(epochs=2, batch_size=64),
-            guard=GuardConfig(enabled=False),
+            fusion=replace(FUSION, guard=GuardConfig(enabled=False)),
             stride=2,
-            seed=0,
+            seeds=(0,),
         )
         windows = self.windows["validation"]
         self.fusion = fit_fusion(
-            memory_parts(self.validation, self.distilled.adapter),
+            memory_parts(self.validation, self.adapters.shipped),
             windows.calendar(self.series) + L,
             levels=LEVELS,
             horizon=H,
@@ -149,7 +155,7 @@ class Artefacts:
             config=FUSION,
             rng=np.random.default_rng(0),
             season=8,
-            training=self.closed_form.out_of_fold,
+            training=self.adapters.evidence(0, self.closed_form),
         )
         return self
 
@@ -177,7 +183,11 @@ def changed_from(panel, border, how):
 
 
 def assert_same_training_side(one, other):
-    """Scaler, training windows, keys, datastore and teacher are the same, bit by bit."""
+    """What is made of the training part is the same, bit by bit.
+
+    That is scaler, training windows, keys, datastore, teacher, the table of known series, and the
+    ridges and levels that training windows are seen through.
+    """
     pd.testing.assert_frame_equal(one.scaler, other.scaler, check_exact=True)
     for split in ("datastore", "train"):
         for name in ("row", "start", "limit"):
@@ -197,6 +207,13 @@ def assert_same_training_side(one, other):
     ):
         np.testing.assert_array_equal(ours, theirs)
     assert one.calibration == other.calibration
+    assert one.known.to_json() == other.known.to_json()
+    assert same_tensors(one.cross_fit.tensors(), other.cross_fit.tensors())
+
+
+def same_tensors(one, other):
+    assert set(one) == set(other)
+    return all(torch.equal(one[name], other[name]) for name in one)
 
 
 def same_state(one, other):
@@ -218,8 +235,12 @@ def test_nothing_at_or_after_the_test_border_changes_anything(panel, original, h
     )
     assert other.closed_form.summary() == original.closed_form.summary()
     assert torch.equal(other.closed_form.ridge.weight, original.closed_form.ridge.weight)
-    assert other.distilled.history == original.distilled.history
-    assert same_state(other.distilled.adapter, original.distilled.adapter)
+    assert same_tensors(
+        other.closed_form.cross_fit.tensors(), original.closed_form.cross_fit.tensors()
+    )
+    assert other.curves == original.curves
+    assert other.adapters.report == original.adapters.report
+    assert same_state(other.adapters.shipped, original.adapters.shipped)
     assert other.fusion == original.fusion
 
 
@@ -242,6 +263,35 @@ def test_the_training_part_does_matter(panel, original):
     other = Artefacts(changed_from(panel, TRAIN_END - 1, "values"))
     assert not other.scaler.equals(original.scaler)
     assert not np.array_equal(other.taught, original.taught)
+    assert other.known.to_json() != original.known.to_json()
+    assert not same_tensors(other.cross_fit.tensors(), original.cross_fit.tensors())
+
+
+@pytest.mark.parametrize("fold", [0, 1, 2])
+def test_a_training_window_is_seen_through_what_knows_nothing_of_its_stretch(original, fold):
+    """Neither its own target nor anything that its stretch touches moves its ridge or level."""
+    series, known = original.series, original.cross_fit
+    stored, windows = original.windows["datastore"], original.windows["train"]
+    mine = windows.calendar(series)[known.fold == fold]
+    flat = series.flat.copy()
+    for row, begin in enumerate(series.offset):
+        low, high = np.clip(
+            [mine.min() - series.calendar[row], mine.max() + L + H - series.calendar[row]],
+            0,
+            series.length[row],
+        )
+        flat[begin + low : begin + high] = 2 - 3 * flat[begin + low : begin + high]
+    changed = replace(series, flat=flat)
+    after = CrossFit.fit(stored, windows, changed, penalty=30.0, folds=3)
+    np.testing.assert_array_equal(after.fold, known.fold)
+    np.testing.assert_array_equal(after.level[fold], known.level[fold])
+    others = [number for number in range(3) if number != fold]
+    moved = [number for number in others if number > fold or number == 0]  # levels look back
+    assert (after.level[moved] != known.level[moved]).all()
+    # Ridges are solved from sums less those of the stretch, which leaves a rounding.
+    gap = (after.weight - known.weight).abs().amax(dim=(1, 2))
+    assert gap[fold] < 2e-3
+    assert (gap[others] > 10 * gap[fold]).all()
 
 
 def own_teacher(run, flat, origin, embargo, key, rerank):

@@ -62,6 +62,21 @@ def test_it_follows_level_and_unit(fresh_adapter, adapter_inputs, shake):
     )
 
 
+def test_another_ridge_may_speak_in_place_of_its_own(fresh_adapter, adapter_inputs, shake):
+    contexts, quantiles, keys = adapter_inputs
+    adapter = shake(fresh_adapter, size=0.3)
+    normal = instance_normalise(contexts)
+    own = adapter(contexts, quantiles, keys)
+    said = normal.values @ adapter.weight + adapter.bias
+    torch.testing.assert_close(adapter(contexts, quantiles, keys, normal, said), own)
+    other = torch.randn(said.shape, generator=torch.Generator().manual_seed(1))
+    found = adapter(contexts, quantiles, keys, normal, other)
+    adapter.weight.zero_()
+    adapter.bias.fill_(1e6)
+    torch.testing.assert_close(adapter(contexts, quantiles, keys, normal, other), found)
+    assert (found - own).abs().max() > 0.1
+
+
 def test_the_batch_does_not_matter(fresh_adapter, adapter_inputs, shake):
     adapter = shake(fresh_adapter, size=0.3)
     whole = adapter(*adapter_inputs)

@@ -3,7 +3,16 @@ import shutil
 
 import pytest
 import torch
-from forecasters import IDLE, OPEN, H, bundled, make_adapter, make_contexts, make_forecaster
+from forecasters import (
+    ELSEWHERE,
+    IDLE,
+    OPEN,
+    H,
+    bundled,
+    make_adapter,
+    make_contexts,
+    make_forecaster,
+)
 from kedro.io.core import Version
 
 import tsmemory
@@ -56,7 +65,7 @@ def test_the_same_forecaster_is_saved_as_the_same_bytes(saved, tmp_path):
 
 def test_config_says_what_the_forecaster_is(saved, backbone):
     config = json.loads((saved / "config.json").read_text())
-    assert config["format_version"] == 2
+    assert config["format_version"] == 3
     assert config["tsmemory_version"] == tsmemory.__version__
     assert config["domain"] == "sample"
     assert config["backbone"] == {
@@ -69,6 +78,13 @@ def test_config_says_what_the_forecaster_is(saved, backbone):
     }
     assert config["fusion"] == OPEN.to_json()
     assert config["adapter"]["horizon"] == H
+    assert config["series"] == {
+        "item_id": ["one", "two"],
+        "channel": ["y", "y"],
+        "mean": [20.0, -3.0],
+        "std": [4.0, 2.0],
+        "typical_scale": 0.8,
+    }
 
 
 def test_backbone_options_are_kept(tmp_path, contexts):
@@ -77,6 +93,7 @@ def test_backbone_options_are_kept(tmp_path, contexts):
         naive,
         make_adapter(naive),
         OPEN,
+        ELSEWHERE,
         backbone_source="seasonal_naive",
         backbone_options={"season": 12},
         domain=None,
@@ -105,7 +122,7 @@ def test_another_backbone_is_refused_with_both_fingerprints(saved, backbone):
 def test_a_backbone_that_is_gone_is_named(backbone, tmp_path):
     adapter = make_adapter(backbone)
     forecaster = MemoryForecaster(
-        backbone, adapter, OPEN, backbone_source="no/such/folder", domain=None
+        backbone, adapter, OPEN, ELSEWHERE, backbone_source="no/such/folder", domain=None
     )
     forecaster.save_pretrained(tmp_path)
     with pytest.raises(ForecasterError, match=r"'no/such/folder' cannot be loaded.*backbone="):
@@ -138,7 +155,8 @@ def edit(**changes):
         ("model.safetensors", lambda path: path.unlink(), "lacks model.safetensors"),
         ("config.json", lambda path: path.unlink(), "lacks config.json"),
         ("config.json", cut, "config.json cannot be read"),
-        ("config.json", edit(format_version=3), "format version 3 .*reads versions 1 and 2"),
+        ("config.json", edit(format_version=4), "format version 4 .*reads versions? 3;"),
+        ("config.json", edit(format_version=2), "format version 2 .*reads versions? 3;"),
         ("config.json", edit(domain="other"), "was changed after it was saved"),
         ("config.json", lambda path: path.write_text("{}"), "does not describe a forecaster"),
     ],

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from tsmemory.memory.candidates import last_values, seasonal_values
+from tsmemory.memory.candidates import FARTHEST, last_values, seasonal_values, way_home
+from tsmemory.memory.instance_norm import instance_normalise
 from tsmemory.metrics import last_value, seasonal_naive
 
 
@@ -25,3 +26,11 @@ def test_they_are_the_naive_forecasts_of_the_tables(contexts, season, horizon):
     np.testing.assert_array_equal(last_values(given), last_value(contexts, 1))
     found = seasonal_values(given, season, horizon)
     np.testing.assert_array_equal(found, seasonal_naive(contexts, horizon, season))
+
+
+def test_the_way_home_is_the_contexts_mean_back_to_zero(contexts):
+    contexts += np.linspace(-5, 5, len(contexts), dtype=np.float32)[:, None]
+    found = way_home(instance_normalise(torch.from_numpy(contexts)))
+    mean = np.nanmean(contexts, axis=1, keepdims=True)
+    assert np.abs(mean).max() > FARTHEST
+    np.testing.assert_allclose(found, -mean.clip(-FARTHEST, FARTHEST), rtol=1e-5)

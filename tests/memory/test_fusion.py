@@ -143,6 +143,7 @@ def test_it_says_in_words_where_the_memory_is_used(location, spread, said):
 
 SEASON, HORIZON = 3, 10
 KNOTS = (0, 2, 9)
+OWN = ((0.8, 0.0, 0.3), (0.0, 0.5, 0.1), (0.1, 0.0, 0.0), (0.1, 0.3, 0.0))  # of a channel
 OFFSETS = tuple((0.1 * j, 0.2 * j, 0.5 * j) for j in range(-4, 5))
 
 
@@ -151,7 +152,7 @@ def mixed_fusion(**changes):
         "location": (0.5, 0.2, 0.0),
         "spread": (0.3, 0.0, 1.0),
         "factor": (1.2, 1.0, 0.7),
-        "naive": Naive((0.1, 0.8, 0.0), (0.4, 0.0, 0.6), SEASON),
+        "naive": Naive((0.1, 0.7, 0.0), (0.3, 0.0, 0.6), (0.1, 0.1, 0.3), SEASON),
         "residuals": Residuals((0.5, 1.0, 0.0), (0.9, 2.0, 1.0), KNOTS, OFFSETS),
     }
     return Fusion(BLOCK, **{**parts, **changes})
@@ -173,18 +174,20 @@ def test_all_that_is_mixed_against_a_loop(ascending):
         for step in range(HORIZON):
             block = step // BLOCK
             b, m = backbone[row, :, step].numpy(), memory[row, :, step].numpy()
-            a, n, p = (w[block] for w in (fusion.location, *_naive(fusion)))
+            a, n, p, h = (w[block] for w in (fusion.location, *_naive(fusion)))
             s, r = fusion.spread[block], fusion.residuals.weight[block]
             middle = b[MEDIAN] * (1 - a - n - p) + a * m[MEDIAN]
             middle += n * x[row, -1] + p * season[row, step]
+            middle -= h * x[row].mean().clip(-3, 3)
             widths = (1 - s - r) * (b - b[MEDIAN]) + s * fusion.factor[block] * (m - m[MEDIAN])
-            widths += r * fusion.residuals.factor[block] * x[row].std() * residuals[:, step]
+            unit = np.sqrt(x[row].std())
+            widths += r * fusion.residuals.factor[block] * unit * residuals[:, step]
             np.testing.assert_allclose(fused[row, :, step], middle + widths, atol=2e-5)
     assert (np.diff(fused, axis=1) >= 0).all()
 
 
 def _naive(fusion):
-    return fusion.naive.last_value, fusion.naive.seasonal
+    return fusion.naive.last_value, fusion.naive.seasonal, fusion.naive.long_run
 
 
 def test_offsets_between_knots_are_linear_and_hold_beyond_the_last():
@@ -204,8 +207,8 @@ def test_knots_reach_from_the_first_to_the_last_step(horizon):
 
 @pytest.mark.parametrize("channels", [None, ["b", "new", "a"]])
 def test_mixing_is_independent_of_the_batch_and_of_the_horizon(ascending, channels):
-    own = Channel((0.9, 0.0, 0.3), (0.0, 0.5, 0.1), (0.1, 0.0, 0.0), (2.0, 0.5, 1.0))
-    other = Channel((0.0,) * 3, (0.0,) * 3, (0.0,) * 3, (1.0,) * 3)
+    own = Channel(*OWN, (2.0, 0.5, 1.0))
+    other = Channel(*[(0.0,) * 3] * 4, (1.0,) * 3)
     fusion = mixed_fusion(channels={"a": own, "b": other}, gate=GateConfig(max_disagreement=1.0))
     backbone, memory, contexts = ascending(0, 3), ascending(1, 3), some_contexts(batch=3)
     contexts[1, 2:5] = torch.nan
@@ -219,13 +222,13 @@ def test_mixing_is_independent_of_the_batch_and_of_the_horizon(ascending, channe
 
 
 def test_channels_have_weights_and_residuals_of_their_own(ascending):
-    own = Channel((0.9, 0.0, 0.3), (0.0, 0.5, 0.1), (0.1, 0.0, 0.0), (2.0, 0.5, 1.0))
+    own = Channel(*OWN, (2.0, 0.5, 1.0))
     fusion = mixed_fusion(channels={"a": own})
     backbone, memory, contexts = ascending(0), ascending(1), some_contexts()
     fused = fusion.apply(backbone, memory, MEDIAN, contexts, ["a"] * 3 + ["z"] * 3)
     alone = mixed_fusion(
         location=own.location,
-        naive=Naive(own.last_value, own.seasonal, SEASON),
+        naive=Naive(own.last_value, own.seasonal, own.long_run, SEASON),
         residuals=Residuals((0.5, 1.0, 0.0), (1.8, 1.0, 1.0), KNOTS, OFFSETS),
     )
     torch.testing.assert_close(
@@ -236,13 +239,13 @@ def test_channels_have_weights_and_residuals_of_their_own(ascending):
 
 
 def test_a_channel_that_is_idle_is_the_backbone_bit_for_bit(ascending):
-    idle = Channel((0.0,) * 3, (0.0,) * 3, (0.0,) * 3, (1.0,) * 3)
+    idle = Channel(*[(0.0,) * 3] * 4, (1.0,) * 3)
     fusion = Fusion(
         BLOCK,
         (0.5,) * 3,
         (0.0,) * 3,
         (1.0,) * 3,
-        naive=Naive((0.0,) * 3, (0.0,) * 3, SEASON),
+        naive=Naive(*[(0.0,) * 3] * 3, SEASON),
         channels={"a": idle},
     )
     backbone, memory = ascending(0), ascending(1)
@@ -272,7 +275,7 @@ def test_contexts_have_to_be_given_where_they_are_needed(ascending):
 
 
 def test_everything_survives_json():
-    own = Channel((0.9, 0.0, 0.3), (0.0, 0.5, 0.1), (0.1, 0.0, 0.0), (2.0, 0.5, 1.0))
+    own = Channel(*OWN, (2.0, 0.5, 1.0))
     fusion = mixed_fusion(
         channels={"a": own}, gate=GateConfig(min_spread=0.2), report={"chosen_on": "validation"}
     )
@@ -300,12 +303,14 @@ def test_mixtures_that_are_none_are_refused(changes, said):
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: Naive((1.2,), (0.0,), 24), "must lie in"),
-        (lambda: Naive((0.2,), (0.0,), 0), "season"),
+        (lambda: Naive((1.2,), (0.0,), (0.0,), 24), "must lie in"),
+        (lambda: Naive((0.0,), (0.0,), (-0.1,), 24), "must lie in"),
+        (lambda: Naive((0.2,), (0.0,), (0.0,), 0), "season"),
         (lambda: Residuals((0.2,), (0.0,), (0,), ((1.0,),)), "must be positive"),
         (lambda: Residuals((0.2,), (1.0,), (0, 1), ((1.0,),)), "one offset for each"),
-        (lambda: Channel((0.7,), (0.4,), (0.0,), (1.0,)), "sum to at most 1"),
-        (lambda: Channel((0.7,), (0.1,), (0.0,), (0.0,)), "must be positive"),
+        (lambda: Channel((0.7,), (0.4,), (0.0,), (0.0,), (1.0,)), "sum to at most 1"),
+        (lambda: Channel((0.7,), (0.1,), (0.0,), (0.3,), (1.0,)), "sum to at most 1"),
+        (lambda: Channel((0.7,), (0.1,), (0.0,), (0.0,), (0.0,)), "must be positive"),
     ],
 )
 def test_parts_that_are_impossible_are_refused(make, said):
@@ -318,11 +323,12 @@ def test_shares_are_told_for_people():
     assert (first["first_step"], first["last_step"]) == (1, 4)
     assert first["backbone"] == pytest.approx(0.0)
     assert first["width_backbone"] == pytest.approx(0.2)
-    assert (second["last_value"], second["width_residuals"]) == (0.8, 1.0)
+    assert (second["last_value"], second["width_residuals"]) == (0.7, 1.0)
+    assert (first["long_run"], second["long_run"]) == (0.1, 0.1)
 
 
 def test_a_fusion_that_is_mostly_naive_says_so():
-    naive = Naive((0.9,) * 3, (0.0,) * 3, SEASON)
+    naive = Naive((0.9,) * 3, *[(0.0,) * 3] * 2, SEASON)
     fusion = Fusion(BLOCK, (0.1,) * 3, (0.0,) * 3, (1.0,) * 3, naive=naive)
     assert fusion.describe() == "the last value forecast is the most of it at all steps"
     assert not fusion.is_idle

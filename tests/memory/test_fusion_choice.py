@@ -113,10 +113,13 @@ def plain_walk():
 
 
 def test_a_random_walk_ends_near_the_last_value(walk):
-    assert min(walk.fusion.naive.last_value) > 0.7
+    memory, last = np.array([walk.fusion.location, walk.fusion.naive.last_value])
+    assert last.min() > 0.6
+    assert (memory + last).min() > 0.9  # the ridge of a walk says much the same
     target, quantiles = walk.judge()
     ours = np.mean((quantiles[:, MEDIAN] - target) ** 2)
-    assert ours < 1.05 * walk.error(lambda contexts: last_value(contexts, H))
+    assert ours < 1.06 * walk.error(lambda contexts: last_value(contexts, H))
+    assert not any(walk.fusion.naive.long_run)  # a walk has no level to come home to
     assert "last value" in walk.fusion.describe()
 
 
@@ -144,20 +147,21 @@ def test_validation_too_short_to_judge_is_helped_by_training(walk):
     assert not fusion.is_idle
     assert fusion.report["guard"]["whole"][-1]["judged_on"] == "training"
     assert walk.fit(few, training=False).is_idle
-    assert walk.fit(few, training_blocks=0.0).is_idle
+    assert walk.fit(few, training_weight=0.0).is_idle
 
 
 def test_few_stretches_of_validation_keep_near_the_weights_of_training(walk):
     loose, tight = (
-        walk.fit(training_blocks=blocks, guard=GuardConfig(enabled=False)) for blocks in (1.0, 1e6)
+        walk.fit(training_weight=weight, guard=GuardConfig(enabled=False)) for weight in (0.1, 1e6)
     )
     mixed = walk.closed_form.out_of_fold.mixed
-    np.testing.assert_allclose(tight.naive.last_value, mixed[1], atol=1e-3)
-    assert np.abs(np.array(loose.naive.last_value) - mixed[1]).max() > 1e-3
+    # Validation may veto a part of what training windows want, but adds nothing of its own.
+    np.testing.assert_allclose(tight.naive.last_value, mixed[1], atol=1e-2)
+    assert np.abs(np.array(loose.naive.last_value) - mixed[1]).max() > 1e-1
 
 
 def test_what_is_not_wanted_is_not_used():
-    unwanted = {"last_value": False, "seasonal_naive": False, "residuals": False}
+    unwanted = dict.fromkeys(("last_value", "seasonal_naive", "long_run", "residuals"), False)
     fusion = Chosen(walk_domain(), spoil=nonsense, groups="none", **unwanted).fusion
     assert not fusion.is_idle
     assert fusion.naive is None
@@ -199,7 +203,8 @@ def channel_domain():
 
 
 def test_channels_that_differ_get_weights_of_their_own():
-    chosen = Chosen(channel_domain(), spoil=nonsense)
+    # Training windows speak for all channels at once: here they had better speak softly.
+    chosen = Chosen(channel_domain(), spoil=nonsense, training_weight=0.1)
     channels = chosen.fusion.channels
     assert channels["walk"].last_value[0] > channels["day"].last_value[0] + 0.2
     assert channels["day"].seasonal[0] > channels["walk"].seasonal[0] + 0.2

@@ -38,10 +38,21 @@ def collect(part, **settings):
 
 def test_weights_are_least_squares_over_all_candidates(part):
     found = collect(part).mixed(0.0)
-    np.testing.assert_allclose(found, np.array([[0.4], [0.3], [0.2]]) + np.zeros(3), atol=0.05)
+    expected = np.array([[0.4], [0.3], [0.2], [0.0]]) + np.zeros(3)
+    np.testing.assert_allclose(found, expected, atol=0.05)
     alone = collect(part).alone(0.0)
     assert (alone[0] > 0.3).all()
     assert not alone[1:].any()
+
+
+def test_the_way_to_the_long_run_level_is_a_candidate(part):
+    contexts = 3 * part.contexts + 1
+    config = FusionConfig(block=BLOCK)
+    steps = candidate_steps(part._replace(contexts=contexts), MEDIAN, SEASON, config)
+    home = -contexts.mean(dim=1, keepdim=True).clamp(-3, 3)
+    torch.testing.assert_close(steps[3], home.expand(-1, H))
+    unwanted = candidate_steps(part, MEDIAN, SEASON, FusionConfig(block=BLOCK, long_run=False))
+    assert not unwanted[3].any()
 
 
 def test_channels_are_summed_apart(part):
@@ -63,7 +74,8 @@ def test_channels_are_summed_apart(part):
 def test_a_candidate_that_is_not_wanted_has_no_weight(part, name, row):
     found = collect(part, **{name: False}).mixed(0.0)
     assert (found[row] == 0).all()
-    assert (np.delete(found, row, axis=0) > 0).all()
+    told = found[:3]  # of what the targets are made of
+    assert (np.delete(told, row, axis=0) > 0).all()
 
 
 def test_without_contexts_there_is_the_memory_alone(part):

@@ -28,7 +28,7 @@ from tsmemory.memory.config import (
         (TrainingConfig, "epochs", -1, 0),
         (TrainingConfig, "learning_rate", 0.0, 1e-9),
         (TrainingConfig, "patience", 0, 1),
-        (FusionConfig, "training_blocks", -1.0, 0.0),
+        (FusionConfig, "training_weight", -1.0, 0.0),
         (GateConfig, "min_spread", -0.1, 0.0),
         (GateConfig, "max_disagreement", float("nan"), 2.0),
         (GateConfig, "max_volatility", -1.0, 0.5),

@@ -15,6 +15,7 @@ from tsmemory.memory.adapter import AdapterConfig, MemoryAdapter
 from tsmemory.memory.errors import ForecasterError
 from tsmemory.memory.forecasts import forecast_windows
 from tsmemory.memory.fusion import Fusion
+from tsmemory.memory.known_series import KnownSeries
 from tsmemory.memory.origins import check_origins, window_origins
 
 OPEN = Fusion(4, (0.7, 0.2, 0.0), (1.0, 0.5, 0.0), (1.3, 0.8, 1.0))
@@ -51,7 +52,7 @@ def path(table, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def forecasters(domain, path, expected):
+def forecasters(domain, series, path, expected):
     """The same memory over the backbone itself and over a table of its forecasts."""
     config = AdapterConfig(
         context_length=L,
@@ -68,8 +69,9 @@ def forecasters(domain, path, expected):
     with torch.no_grad():
         for tensor in (*adapter.parameters(), adapter.weight, adapter.bias):
             tensor.add_(0.1 * torch.randn_like(tensor))
+    known = KnownSeries.from_training(series, domain.train_windows)
     return tuple(
-        MemoryForecaster(backbone, adapter, OPEN, backbone_source=source, domain="made up")
+        MemoryForecaster(backbone, adapter, OPEN, known, backbone_source=source, domain="made up")
         for backbone, source in ((domain.backbone, "seasonal_naive"), (load_backbone(path), path))
     )
 

@@ -10,24 +10,23 @@ from builders import LEVELS, series_of
 from domains import Domain, H
 from tsmemory.memory.closed_form import ClosedForm, fit_closed_form
 from tsmemory.memory.config import FusionConfig
-from tsmemory.memory.fusion_parts import between_knots
+from tsmemory.memory.fusion_parts import between_knots, residual_unit
 from tsmemory.memory.instance_norm import context_scale
 from tsmemory.memory.out_of_fold import STATES
-from tsmemory.memory.out_of_fold_fit import ridge_parts, thin_folds
-from tsmemory.memory.ridge import out_of_fold_ridges
+from tsmemory.memory.out_of_fold_fit import cross_fit_parts
 from tsmemory.metrics import season_length
 
 CONFIG = FusionConfig(block=4)
 MEDIAN = LEVELS.index(0.5)
 
 
-def learn(domain, config=CONFIG):
+def learn(domain, config=CONFIG, folds=3):
     return fit_closed_form(
         domain.train_windows,
         domain.train,
         domain.validation_windows,
         penalties=(100.0,),
-        folds=3,
+        folds=folds,
         config=config,
     )
 
@@ -39,10 +38,8 @@ def closed_form(domain):
 
 @pytest.fixture(scope="module")
 def parts(domain, closed_form):
-    folds = out_of_fold_ridges(
-        domain.train_windows, domain.train_windows, domain.series, penalty=100.0, folds=3
-    )
-    return list(ridge_parts(domain.train, folds)())
+    known = closed_form.cross_fit
+    return list(cross_fit_parts(domain.train, known, closed_form.ridge, known.members())())
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +50,52 @@ def walk():
 
 
 def test_a_random_walk_is_left_to_the_last_value(walk):
-    memory, last_value, seasonal = learn(walk).out_of_fold.mixed
+    memory, last_value, seasonal, long_run = learn(walk).out_of_fold.mixed
     assert (last_value > 0.8).all()
-    assert (memory + seasonal < 0.2).all()
+    assert (memory + seasonal + long_run < 0.2).all()
+    assert (long_run < 0.05).all()
+
+
+def reverting_rows(rng, count, length, keep=0.95):
+    """Rows that lose a twentieth of their distance from 0 at every step."""
+    rows = np.zeros((count, length))
+    for step in range(1, length):
+        rows[:, step] = keep * rows[:, step - 1] + rng.normal(0, (1 - keep**2) ** 0.5, count)
+    return [row.astype(np.float32) for row in rows]
+
+
+def test_what_comes_home_is_told_from_what_wanders():
+    """The backbone repeats the season; only the level outside tells of the way home."""
+    domain = Domain(reverting_rows(np.random.default_rng(5), 16, 900), 750)
+    unwanted = replace(CONFIG, last_value=False, seasonal_naive=False)
+    long_run = learn(domain, unwanted, folds=5).out_of_fold.mixed[3]
+    assert (np.diff(long_run) > 0).all()  # the farther ahead, the farther home
+    assert long_run[2] > 0.1
+    without = learn(domain, replace(CONFIG, long_run=False), folds=5)
+    assert not without.out_of_fold.mixed[3].any()
+
+
+def test_windows_are_seen_through_ridges_and_levels_of_other_stretches(domain, closed_form, parts):
+    known, train = closed_form.cross_fit, domain.train
+    order = np.concatenate(known.members())
+    fold, row = known.fold[order], train.windows.row[order]
+    level = known.level[fold, row][:, None]
+    contexts = train.windows.contexts(train.series)[order] - level
+    found = np.concatenate([part.contexts.numpy() for part in parts])
+    np.testing.assert_allclose(found, contexts, atol=1e-6)
+    target = np.concatenate([part.target.numpy() for part in parts])
+    np.testing.assert_allclose(
+        target, train.windows.targets(train.series)[order] - level, atol=1e-6
+    )
+    mean, std = (f(contexts, axis=1, keepdims=True) for f in (np.mean, np.std))
+    z = (contexts - mean) / std
+    weight, bias = known.weight.numpy()[fold], known.bias.numpy()[fold]
+    line = mean + std * (np.einsum("bl,blh->bh", z, weight) + bias)
+    point = np.concatenate([part.memory[:, MEDIAN].numpy() for part in parts])
+    np.testing.assert_allclose(point, line, atol=1e-3)
+    spread = np.concatenate([part.memory.diff(dim=1).numpy() for part in parts])
+    expected = np.diff(train.forecasts.quantiles[order], axis=1)
+    np.testing.assert_allclose(spread, expected, atol=1e-4)
 
 
 def test_a_candidate_that_is_not_wanted_has_no_weight(walk):
@@ -70,14 +110,17 @@ def test_residuals_are_quantiles_of_the_out_of_fold_errors(closed_form, parts, d
     offsets = between_knots(found.knots, found.offsets, H)
     assert (np.diff(offsets, axis=0) >= 0).all()
     assert (offsets[MEDIAN] == 0).all()
-    memory, last_value, seasonal = (np.repeat(w, 4)[:H] for w in found.mixed)
+    memory, last_value, seasonal, long_run = (np.repeat(w, 4)[:H] for w in found.mixed)
     errors = []
     for part in parts:
         x, b = part.contexts.numpy(), part.backbone[:, MEDIAN].numpy()
         season = np.tile(x[:, -found.season :], 2)[:, :H]
         fused = b + memory * (part.memory[:, MEDIAN].numpy() - b)
         fused += last_value * (x[:, -1:] - b) + seasonal * (season - b)
-        errors.append((part.target.numpy() - fused) / x.std(axis=1, keepdims=True))
+        fused -= long_run * x.mean(axis=1, keepdims=True).clip(-3, 3)
+        unit = np.sqrt(x.std(axis=1, keepdims=True))
+        np.testing.assert_allclose(unit, residual_unit(context_scale(part.contexts)), rtol=1e-5)
+        errors.append((part.target.numpy() - fused) / unit)
     errors = np.concatenate(errors)
     expected = np.quantile(errors, LEVELS, axis=0)
     expected -= expected[MEDIAN]
@@ -143,16 +186,6 @@ def test_it_is_saved_with_the_closed_form(closed_form, tmp_path):
 def test_a_training_split_too_short_to_leave_anything_out_says_nothing(closed_form, tmp_path):
     replace(closed_form, out_of_fold=None).save_pretrained(tmp_path)
     assert ClosedForm.from_pretrained(tmp_path).out_of_fold is None
-
-
-def test_folds_are_thinned_evenly():
-    folds = [(np.arange(0, 50), None), (np.arange(50, 90), None)]
-    thinned = thin_folds(folds, 10, most=300)
-    assert [members.tolist() for members, _ in thinned] == [
-        list(range(0, 50, 3)),
-        list(range(50, 90, 3)),
-    ]
-    assert [len(members) for members, _ in thin_folds(folds, 10, most=900)] == [50, 40]
 
 
 def test_scale_is_that_of_the_context(parts):

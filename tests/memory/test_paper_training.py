@@ -13,6 +13,7 @@ from tsmemory.memory.closed_form import fit_closed_form
 from tsmemory.memory.config import FusionConfig, GuardConfig, ObjectiveConfig, TrainingConfig
 from tsmemory.memory.fused_loss import best_scalar_fusion
 from tsmemory.memory.fusion_fit import fit_fusion
+from tsmemory.memory.known_series import KnownSeries
 from tsmemory.memory.lessons import Lessons
 from tsmemory.memory.paper_adapter import PaperAdapter, PaperConfig
 from tsmemory.memory.seeded import SeededAdapters
@@ -57,7 +58,7 @@ def run(domain):
             adapter=SMALL,
             objective_config=ObjectiveConfig(**{"form": "code", **objective}),
             config=config,
-            guard=FUSION.guard,
+            fusion=FUSION,
             stride=1,
             seeds=seeds,
             label="paper, reduced: other sizes",
@@ -139,6 +140,7 @@ def test_it_is_fused_guarded_saved_and_forecasts(trained, domain, tmp_path):
         domain.backbone,
         again.shipped,
         fusion,
+        KnownSeries.from_training(domain.series, domain.train_windows),
         backbone_source="seasonal_naive",
         backbone_options={"season": 8},
         domain="made up",

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,21 +11,21 @@ from tsmemory.memory.closed_form import fit_closed_form
 from tsmemory.memory.config import FusionConfig, GuardConfig, ObjectiveConfig, TrainingConfig
 from tsmemory.memory.fused_loss import fused_loss
 from tsmemory.memory.fusion import Fusion
-from tsmemory.memory.training import distil, distil_seeds
+from tsmemory.memory.training import distil_seeds
 from tsmemory.teacher.synthesis import TeacherTargets
 
 FUSION = FusionConfig(block=4, shrinkage=0.5)
-FAST = TrainingConfig(epochs=3, patience=3, batch_size=64, learning_rate=3e-3)
+FAST = TrainingConfig(epochs=3, patience=3, batch_size=64, learning_rate=3e-3, rehearse=False)
 
 
-def closed_form_of(domain):
+def closed_form_of(domain, config=FUSION):
     return fit_closed_form(
         domain.train_windows,
         domain.train,
         domain.validation_windows,
         penalties=(10.0, 1e3),
         folds=3,
-        config=FUSION,
+        config=config,
     )
 
 
@@ -55,7 +56,7 @@ def run(
         width=16,
         base=base,
     )
-    return distil(
+    adapters, curves = distil_seeds(
         domain.train,
         domain.validation,
         TeacherTargets(domain.teacher, domain.train.windows, neighbours or domain.neighbours),
@@ -63,9 +64,17 @@ def run(
         adapter=sizes,
         objective_config=objective or ObjectiveConfig(),
         config=config,
-        guard=guard or GuardConfig(),
+        fusion=replace(FUSION, guard=guard or GuardConfig()),
         stride=1,
-        seed=seed,
+        seeds=(seed,),
+    )
+    return SimpleNamespace(
+        adapter=adapters.shipped,
+        history=[line for line in curves if "rehearsal" not in line],
+        rehearsal=[line for line in curves if "rehearsal" in line],
+        trained_part_kept=adapters.report[str(seed)]["trained_part_kept"],
+        verdict=adapters.report[str(seed)],
+        out_of_fold=adapters.out_of_fold,
     )
 
 
@@ -136,7 +145,8 @@ def test_the_best_epoch_is_what_is_kept(learnable, learnable_form):
     assert not found.history[-1]["best"]
     best = min(line["validation"] for line in found.history)
     ones = (1.0,) * 3
-    held = Fusion(4, learnable_form.start.location, ones, ones)
+    start = learnable_form.start
+    held = Fusion(4, start.location, ones, ones, naive=start.naive)
     assert fused_loss(found.adapter, learnable.validation, held) == pytest.approx(best, rel=1e-6)
     marked = [line["validation"] for line in found.history if line["best"]]
     assert marked[-1] == best
@@ -186,7 +196,7 @@ def test_no_epoch_keeps_the_closed_form(domain, closed_form):
 def test_history_names_every_term(domain, closed_form):
     line = run(domain, closed_form, config=replace(FAST, epochs=1)).history[1]
     assert set(line) == {
-        "epoch", "total", "task", "align", "anchor", "gate", "validation", "best",
+        "seed", "epoch", "total", "task", "align", "anchor", "gate", "validation", "best",
     }  # fmt: skip
     assert 0 < line["gate"] < 1
 
@@ -224,7 +234,7 @@ def test_several_seeds(domain, closed_form):
         adapter=sizes,
         objective_config=ObjectiveConfig(),
         config=config,
-        guard=GuardConfig(),
+        fusion=FUSION,
         stride=1,
         seeds=(4, 2),
     )

@@ -32,8 +32,8 @@ CHANGES = {
     "no_gate": {"objective.gate": "none"},
     "no_confidence": {"objective.gamma": 0.0, "objective.confidence_threshold": 0.0},
     "self_embargo": {"embargo": "self"},
-    "no_ridge": {"adapter.base": "backbone", "fusion.training_blocks": 0.0},
-    "no_residual": {"adapter.base": "ridge", "fusion.training_blocks": 0.0},
+    "no_ridge": {"adapter.base": "backbone", "fusion.training_weight": 0.0},
+    "no_residual": {"adapter.base": "ridge", "fusion.training_weight": 0.0},
     "no_guard": {"fusion.guard.enabled": False},
 }
 

@@ -55,7 +55,7 @@ def test_the_default_profile(configure):
         "teacher",
         "paper",
     )
-    assert (params.training.epochs, params.training.patience) == (10, 2)
+    assert (params.training.epochs, params.training.patience) == (20, 2)
 
 
 def test_the_paper_profile_has_the_published_settings(configure, defaults):
@@ -87,7 +87,7 @@ def test_what_is_given_wins_over_the_profile(configure):
     assert (params.training.epochs, params.training.patience) == (5, 5)
     assert (params.objective.form, params.objective.align) == ("paper", 0.7)
     assert params.targets == "teacher"
-    assert read(configure, training={"patience": 4}).training == TrainingConfig(10, 4)
+    assert read(configure, training={"patience": 4}).training == TrainingConfig(20, 4)
     same = DistillationParams(profile="paper", training=TrainingConfig(3, 1))
     assert same.training.epochs == 3
 
@@ -124,7 +124,7 @@ def test_the_objective_of_the_code_belongs_to_the_paper_profile(refusal):
         ({"training": {"learning_rate": 0}}, "distillation.training: learning_rate must be above"),
         ({"fusion": {"block": 0}}, "distillation.fusion: block must be above 0"),
         ({"fusion": {"groups": "series"}}, "distillation.fusion.groups = 'series': "),
-        ({"fusion": {"training_blocks": -1}}, "distillation.fusion: training_blocks must not be"),
+        ({"fusion": {"training_weight": -1}}, "distillation.fusion: training_weight must not be"),
         ({"fusion": {"gate": {"min_spread": -1}}}, "distillation.fusion.gate: min_spread must not"),
         ({"fusion": {"guard": {"alpha": 2}}}, "distillation.fusion.guard: alpha must lie in"),
         ({"fusion": {"guard": {"sampels": 9}}}, "did you mean distillation.fusion.guard.samples?"),

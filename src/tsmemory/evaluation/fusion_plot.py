@@ -73,6 +73,7 @@ def _other_sources(fusion: Mapping[str, Any]) -> list[tuple[str, Sequence[float]
     sources = [
         ("last value", naive.get("last_value", ()), METHODS["last_value"].colour, "solid"),
         ("seasonal naive", naive.get("seasonal", ()), METHODS["seasonal_naive"].colour, "solid"),
+        ("long-run level", naive.get("long_run", ()), METHODS["frozen"].colour, "dot"),
         ("residual spread", residuals.get("weight", ()), METHODS["ridge"].colour, "dash"),
     ]
     return [source for source in sources if any(source[1])]

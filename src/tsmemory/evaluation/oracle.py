@@ -12,8 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tsmemory.memory.config import FusionConfig
-from tsmemory.memory.fusion import Fusion
-from tsmemory.memory.location_fit import CANDIDATES, MixtureSums
+from tsmemory.memory.fusion import CANDIDATES, Fusion
+from tsmemory.memory.location_fit import MixtureSums
 from tsmemory.memory.profiles import Adapter
 from tsmemory.memory.split import Split, evenly, memory_parts
 
@@ -64,14 +64,15 @@ def measure_oracle_gap(
 
 
 def _weights_of(fusion: Fusion, channel: str | None) -> NDArray[np.float64]:
-    """Weights of memory, last value and seasonal naive. Shape ``(3, blocks)``."""
+    """Weights of the candidates for the median. Shape ``(K, blocks)``."""
     own = None if channel is None else fusion.channels.get(channel)
     if own is not None:
-        return np.array([own.location, own.last_value, own.seasonal])
-    none = (0.0,) * len(fusion.location)
+        return np.array([own.location, own.last_value, own.seasonal, own.long_run])
     naive = fusion.naive
-    last_value, seasonal = (none, none) if naive is None else (naive.last_value, naive.seasonal)
-    return np.array([fusion.location, last_value, seasonal])
+    if naive is None:
+        none = (0.0,) * len(fusion.location)
+        return np.array([fusion.location, none, none, none])
+    return np.array([fusion.location, naive.last_value, naive.seasonal, naive.long_run])
 
 
 def _squared_errors(

@@ -8,6 +8,7 @@ from tsmemory.evaluation.fusion_plot import draw_fusion
 from tsmemory.evaluation.house_style import (
     GREY,
     METHODS,
+    SECOND,
     TRUTH,
     axis_title,
     in_order,
@@ -33,17 +34,25 @@ def draw_loss_curve(loss_curve: pd.DataFrame) -> go.Figure:
     Args:
         loss_curve: Table ``seed, epoch, total, validation, best``; ``best`` marks every epoch that
             was the best so far, so that the last one marked is the best of all. Epoch 0 is the
-            closed form, which has no training loss; without training there is no ``total``.
+            closed form, which has no training loss; without training there is no ``total``. Lines
+            with a value of ``rehearsal`` are those of the rehearsal, and hold no other loss.
 
     Returns:
         Two panels, since the objective holds more than the validation loss. One colour per seed.
     """
     figure = new_figure(
         "Distillation",
-        ("training: objective", "validation: fused forecast"),
+        ("training: objective, and rehearsed forecast", "validation: fused forecast"),
         shares=(0.42, 0.58),
     )
-    loss_curve = loss_curve.reindex(columns=["seed", "epoch", "total", "validation", "best"])
+    columns = ["seed", "epoch", "total", "validation", "best", "rehearsal"]
+    loss_curve = loss_curve.reindex(columns=columns)
+    rehearsed = loss_curve.dropna(subset="rehearsal")
+    loss_curve = loss_curve[loss_curve["rehearsal"].isna()]
+    if len(rehearsed):
+        name = "rehearsal, stretches left out"
+        trace = line_trace(rehearsed["epoch"], rehearsed["rehearsal"], SECOND, name, 2, "dot")
+        figure.add_trace(trace, row=1, col=1)
     for number, (seed, curve) in enumerate(loss_curve.groupby("seed", sort=False)):
         colour, name = _SEED_COLOURS[number % len(_SEED_COLOURS)], f"seed {seed}"
         trained, best = curve.dropna(subset="total"), curve[curve["best"].astype(bool)].tail(1)
@@ -57,7 +66,8 @@ def draw_loss_curve(loss_curve: pd.DataFrame) -> go.Figure:
         figure.add_traces([validation, training, mark], rows=[2, 1, 2], cols=[1, 1, 1])
     figure.update_yaxes(title_text=axis_title("pinball, z units"), row=2)
     figure.update_yaxes(title_text=axis_title("loss, z units"), row=1)
-    step = max(1, -(-int(loss_curve["epoch"].max()) // 10))
+    epochs = max(loss_curve["epoch"].max(), rehearsed["epoch"].max() if len(rehearsed) else 0)
+    step = max(1, -(-int(epochs) // 10))
     figure.update_xaxes(dtick=step)
     figure.update_xaxes(title_text=axis_title("epoch (0: closed form)"), row=1)
     return figure

@@ -140,6 +140,7 @@ def _guard_shares(fusion: Mapping[str, Any]) -> dict[str, float]:
         "mean_location_weight": mean("memory"),
         "mean_last_value_weight": mean("last_value"),
         "mean_seasonal_naive_weight": mean("seasonal_naive"),
+        "mean_long_run_weight": mean("long_run"),
         "mean_spread_weight": mean("width_memory"),
         "mean_residuals_weight": mean("width_residuals"),
         "share_of_blocks_closed": float(np.mean(closed)),

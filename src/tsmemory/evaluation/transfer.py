@@ -24,6 +24,7 @@ from tsmemory.memory.config import FusionConfig
 from tsmemory.memory.forecasts import BackboneForecasts
 from tsmemory.memory.fusion import Fusion
 from tsmemory.memory.fusion_fit import fit_fusion
+from tsmemory.memory.known_series import KnownSeries
 from tsmemory.memory.parts import read_memory
 from tsmemory.memory.profiles import Adapter
 from tsmemory.memory.split import Split, memory_parts
@@ -48,28 +49,40 @@ class ForeignMemory:
         domain: Its domain.
         adapter: Its adapter.
         fusion: Fusion weights that its own domain chose.
+        series: The series that it knows; none of this domain's.
     """
 
     domain: str
     adapter: Adapter
     fusion: Fusion
+    series: KnownSeries
 
 
 @dataclass(frozen=True)
-class Alone:
-    """The memory as it is, without the backbone's forecast.
+class OnNewSeries:
+    """The memory on series that it does not know, as its forecaster would use it.
 
     Attributes:
-        adapter: The adapter.
+        memory: The memory.
+        fusion: Its fusion with the backbone; ``None`` leaves the memory alone.
     """
 
-    adapter: Adapter
+    memory: ForeignMemory
+    fusion: Fusion | None
 
     @torch.inference_mode()
     def __call__(self, split: Split) -> Float:
-        """The memory's quantiles. Shape ``(B, Q, H)``."""
+        """Quantiles in the unit of the windows. Shape ``(B, Q, H)``."""
         contexts, _, quantiles, keys = split.tensors()
-        return np.asarray(self.adapter(contexts, quantiles, keys).numpy())
+        unit, adapter = self.memory.series.unit(contexts.numpy()), self.memory.adapter
+        near, backbone = (
+            torch.from_numpy(unit.reduce(values.numpy())) for values in (contexts, quantiles)
+        )
+        found = adapter(near, backbone, keys)
+        if self.fusion is not None:
+            median = adapter.config.median
+            found = self.fusion.apply(backbone, found, median, near, split.channels())
+        return unit.restore(found.numpy())
 
 
 def read_foreign(
@@ -91,7 +104,7 @@ def read_foreign(
             context length or horizons that are all shorter.
     """
     config, state = read_artefact(folder)
-    adapter, fusion = read_memory(config, state)
+    adapter, fusion, series = read_memory(config, state)
     sizes, about = adapter.config, config["backbone"]
     problems = []
     if about["fingerprint"] != forecasts.backbone:
@@ -120,7 +133,7 @@ def read_foreign(
             + "; ".join(problems)
         )
     domain = str(config.get("domain") or Path(folder).parent.name)
-    return ForeignMemory(domain, adapter.eval(), fusion)
+    return ForeignMemory(domain, adapter, fusion, series)
 
 
 def refit(
@@ -171,8 +184,8 @@ def transfer_methods(memory: ForeignMemory, refitted: Fusion) -> dict[str, list[
     """
     return {
         REFERENCE: [frozen],
-        "alone": [Alone(memory.adapter)],
-        "as_exported": [Fused(memory.adapter, memory.fusion)],
+        "alone": [OnNewSeries(memory, None)],
+        "as_exported": [OnNewSeries(memory, memory.fusion)],
         "reguarded": [Fused(memory.adapter, refitted)],
     }
 

@@ -137,15 +137,18 @@ class MemoryAdapter(nn.Module):
         quantiles: torch.Tensor,
         keys: torch.Tensor,
         normal: Normalised | None = None,
+        ahead: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Memory quantiles.
 
         Args:
-            contexts: NaN where missing, any unit. Shape ``(B, L)``.
+            contexts: NaN where missing, in train z units. Shape ``(B, L)``.
             quantiles: The backbone's, ascending over levels, same unit. Shape ``(B, Q, H')`` with
                 ``H'`` at most the adapter's horizon.
             keys: The backbone's embeddings. Shape ``(B, d)``.
             normal: The contexts' instance norm, where it is known already.
+            ahead: What another ridge than its own says, in the instance-normalised unit, for
+                training on windows that its own one has seen. Shape ``(B, H')``.
 
         Returns:
             Quantiles, ascending over levels. Shape ``(B, Q, H')``.
@@ -154,7 +157,7 @@ class MemoryAdapter(nn.Module):
         normal = instance_normalise(contexts) if normal is None else normal
         learns = self.has_learnt or torch.is_grad_enabled()
         hidden = self._hidden(normal, keys) if learns else None
-        median = self._start(normal, quantiles[:, middle], hidden)
+        median = self._start(normal, quantiles[:, middle], hidden, ahead)
         if hidden is not None:
             weight, bias = self.step.weight[:horizon], self.step.bias[:horizon]
             median = median + normal.scale * nn.functional.linear(hidden, weight, bias)
@@ -176,13 +179,18 @@ class MemoryAdapter(nn.Module):
         return self.dropout(hidden) if self.training else hidden
 
     def _start(
-        self, normal: Normalised, backbone: torch.Tensor, hidden: torch.Tensor | None
+        self,
+        normal: Normalised,
+        backbone: torch.Tensor,
+        hidden: torch.Tensor | None,
+        ahead: torch.Tensor | None,
     ) -> torch.Tensor:
         """What the median is corrected from; ``backbone`` is Qb's median. Shape ``(B, H')``."""
         if self.config.base == "backbone":
             return backbone
         horizon = backbone.shape[1]
-        ahead = torch.addmm(self.bias[:horizon], normal.values, self.weight[:, :horizon])
+        if ahead is None:
+            ahead = torch.addmm(self.bias[:horizon], normal.values, self.weight[:, :horizon])
         line = normal.loc + normal.scale * ahead
         if self.config.base == "ridge" or hidden is None:
             return line

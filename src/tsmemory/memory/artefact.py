@@ -15,8 +15,8 @@ from tsmemory.backbones.weights import find_weights
 from tsmemory.fingerprint import digest, sha256_of_file
 from tsmemory.memory.errors import ForecasterError
 
-FORMAT_VERSION = 2
-READABLE = (1, 2)  # version 1 mixed backbone and memory alone
+FORMAT_VERSION = 3
+READABLE = (3,)  # before, memories did not know their series' levels
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 

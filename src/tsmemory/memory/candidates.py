@@ -1,8 +1,11 @@
-"""Naive forecasts as candidates for the fused median: at inference they cost nothing."""
+"""Naive forecasts as candidates for the fused median: at inference they cost next to nothing."""
 
 import torch
 
+from tsmemory.memory.instance_norm import Normalised
 from tsmemory.metrics import last_value, seasonal_naive
+
+FARTHEST = 3.0  # standard deviations: a series farther away has moved for good
 
 
 def last_values(contexts: torch.Tensor) -> torch.Tensor:
@@ -37,3 +40,19 @@ def seasonal_values(contexts: torch.Tensor, season: int, horizon: int) -> torch.
     if horizon <= season:
         return last[:, :horizon]
     return last.repeat(1, -(-horizon // season))[:, :horizon]
+
+
+def way_home(normal: Normalised) -> torch.Tensor:
+    """How far the context's mean lies below the long-run level of its series.
+
+    The backbone sees a context and no more: that its level is unusual for the series, and that
+    series come back, is what only the domain's own history tells. Contexts are in train z units, so
+    that the long-run level, the training mean, is 0.
+
+    Args:
+        normal: The contexts, normalised.
+
+    Returns:
+        What takes a forecast to the long-run level, at most :data:`FARTHEST`. Shape ``(B, 1)``.
+    """
+    return -normal.loc.clamp(-FARTHEST, FARTHEST)

@@ -2,22 +2,24 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from safetensors.torch import load_file, save_file
 
 from tsmemory.memory.config import FusionConfig
+from tsmemory.memory.cross_fit import CrossFit
 from tsmemory.memory.fusion import Fusion
+from tsmemory.memory.fusion_parts import Naive
 from tsmemory.memory.location_fit import fit_location
 from tsmemory.memory.out_of_fold import OutOfFold
-from tsmemory.memory.out_of_fold_fit import fit_out_of_fold, ridge_parts, thin_folds
-from tsmemory.memory.ridge import Ridge, fit_ridge, out_of_fold_ridges
+from tsmemory.memory.out_of_fold_fit import MOST_STEPS, cross_fit_parts, fit_out_of_fold
+from tsmemory.memory.ridge import Ridge, fit_ridge
 from tsmemory.memory.split import Split
 from tsmemory.memory.width_fit import fit_factor
 from tsmemory.metrics import season_length
+from tsmemory.series.series_set import Int
 from tsmemory.series.windows import Windows
 
 _FILE = "ridge.safetensors"
@@ -29,16 +31,23 @@ class ClosedForm:
 
     Attributes:
         ridge: The linear skip.
-        start: Location weights and spread factors on out-of-fold training windows.
+        start: Weights of the median and spread factors on out-of-fold training windows.
         penalties: Validation MSE (z units) of every ridge penalty tried.
         out_of_fold: What out-of-fold training windows say of the fusion; ``None`` where the
             training split is too short to leave any stretch out.
+        cross_fit: Training windows as they look from outside; ``None`` likewise.
     """
 
     ridge: Ridge
     start: Fusion
     penalties: dict[str, float]
     out_of_fold: OutOfFold | None = None
+    cross_fit: CrossFit | None = None
+
+    def of_windows(self, which: Int) -> "ClosedForm":
+        """The same for some of the training windows."""
+        cross_fit = None if self.cross_fit is None else self.cross_fit.take(which)
+        return replace(self, cross_fit=cross_fit)
 
     def summary(self) -> dict[str, Any]:
         """The choices, for the catalog's preview."""
@@ -57,6 +66,8 @@ class ClosedForm:
         weights = {"weight": self.ridge.weight, "bias": self.ridge.bias}
         if self.out_of_fold is not None:
             weights |= self.out_of_fold.tensors()
+        if self.cross_fit is not None:
+            weights |= self.cross_fit.tensors()
         save_file({n: w.contiguous() for n, w in weights.items()}, folder / _FILE)
 
     @classmethod
@@ -70,6 +81,7 @@ class ClosedForm:
             start=Fusion.from_json(config["start"]),
             penalties=config["validation_mse_by_penalty"],
             out_of_fold=None if about is None else OutOfFold.from_tensors(about, weights),
+            cross_fit=CrossFit.from_tensors(weights),
         )
 
 
@@ -96,47 +108,51 @@ def fit_closed_form(
         The closed form.
     """
     ridge, errors = fit_ridge(fit, validation, train.series, penalties)
-    held_out = out_of_fold_ridges(
-        fit, train.windows, train.series, penalty=ridge.penalty, folds=folds
-    )
-    start = starting_point(train, held_out, config)
-    out_of_fold = None
-    if held_out:
-        season = season_length(train.series.freq)
-        out_of_fold = fit_out_of_fold(train, held_out, start, season=season, config=config)
-    return ClosedForm(ridge, start, errors, out_of_fold)
+    cross_fit = CrossFit.fit(fit, train.windows, train.series, penalty=ridge.penalty, folds=folds)
+    if cross_fit is None:
+        return ClosedForm(ridge, even_start(train.windows.horizon, config.block), errors)
+    season = season_length(train.series.freq)
+    start = starting_point(train, cross_fit, ridge, config)
+    known = fit_out_of_fold(train, cross_fit, ridge, start, season=season, config=config)
+    naive = Naive.of(known.mixed[1:], season)
+    start = replace(start, location=tuple(map(float, known.mixed[0])), naive=naive)
+    return ClosedForm(ridge, start, errors, known, cross_fit)
 
 
-def starting_point(
-    split: Split, folds: Sequence[tuple[np.ndarray, Ridge]], config: FusionConfig
-) -> Fusion:
-    """The closed-form fusion that holds during training, from out-of-fold ridges.
+def even_start(horizon: int, block: int) -> Fusion:
+    """What training starts from where nothing tells it: half backbone, half ridge."""
+    blocks = -(-horizon // block)
+    ones = (1.0,) * blocks
+    return Fusion(block, (0.5,) * blocks, ones, ones)
+
+
+def starting_point(split: Split, cross_fit: CrossFit, own: Ridge, config: FusionConfig) -> Fusion:
+    """The fusion of backbone and ridge on training windows that the ridge does not know.
 
     Args:
         split: Training windows.
-        folds: Positions of windows with a ridge that has not seen their steps.
+        cross_fit: Ridges that do not know them.
+        own: The ridge of windows that have none.
         config: Blocks and shrinkage.
 
     Returns:
-        Location weights and spread factors; the spread weight is 1 throughout. Without folds
-        (a training split too short to leave any stretch out) all weights are one half.
+        Location weights and spread factors; the spread weight is 1 throughout.
     """
     levels = split.forecasts.levels
     median = levels.index(0.5)
-
-    blocks = -(-split.windows.horizon // config.block)
-    ones = (1.0,) * blocks
-    if not folds:
-        return Fusion(config.block, (0.5,) * blocks, ones, ones)
+    thinned = cross_fit.members(MOST_STEPS // split.windows.horizon)
     location = fit_location(
-        ridge_parts(split, folds), block=config.block, median=median, shrinkage=config.shrinkage
+        cross_fit_parts(split, cross_fit, own, cross_fit.members()),
+        block=config.block,
+        median=median,
+        shrinkage=config.shrinkage,
     )
     factor = fit_factor(
-        ridge_parts(split, thin_folds(folds, split.windows.horizon)),
+        cross_fit_parts(split, cross_fit, own, thinned),
         location,
         block=config.block,
         levels=levels,
         median=median,
         shrinkage=config.shrinkage,
     )
-    return Fusion(config.block, location, ones, factor)
+    return Fusion(config.block, location, (1.0,) * len(location), factor)

@@ -98,7 +98,7 @@ class ObjectiveConfig:
     __pydantic_config__: ClassVar = _STRICT
 
     form: Literal["paper", "code"] = "paper"
-    align: float = 0.1
+    align: float = 0.5
     delta: float = 0.5
     anchor: float = 0.1
     cross: float = 0.5
@@ -124,6 +124,8 @@ class TrainingConfig:
     Attributes:
         epochs: At most this many passes; 0 trains nothing.
         patience: Passes without a lower validation loss before it stops.
+        rehearse: Whether the default profile first trains on all stretches of training time but one
+            in turn, and then makes no more passes than helped on the ones left out.
         batch_size: Windows in a step.
         learning_rate: AdamW's rate.
         weight_decay: AdamW's decay; in the default profile towards the closed form.
@@ -133,8 +135,9 @@ class TrainingConfig:
 
     __pydantic_config__: ClassVar = _STRICT
 
-    epochs: int = 10
+    epochs: int = 20
     patience: int = 2
+    rehearse: bool = True
     batch_size: int = 256
     learning_rate: float = 3e-4
     weight_decay: float = 0.01
@@ -212,10 +215,11 @@ class FusionConfig:
     Attributes:
         block: Steps in a block.
         shrinkage: 0 lets every block have its own weight and factor, 1 gives all the global one.
-        training_blocks: Weights are shrunk, further, towards those of out-of-fold training
-            windows, which count as many independent stretches of validation; 0 ignores them.
+        training_weight: How much an independent stretch of out-of-fold training windows counts
+            beside one of validation, in weights and before the guard; 0 ignores them.
         last_value: Whether the last value is a candidate beside the memory.
         seasonal_naive: Whether the seasonal naive forecast is.
+        long_run: Whether the backbone's forecast at the long-run level of its series is.
         residuals: Whether out-of-fold training residuals are a source of the spread.
         groups: Whether each channel has weights of its own, shrunk towards those for all.
         gate: Where a forecast is corrected at all.
@@ -226,9 +230,10 @@ class FusionConfig:
 
     block: int = 24
     shrinkage: float = 0.5
-    training_blocks: float = 10.0
+    training_weight: float = 1.0
     last_value: bool = True
     seasonal_naive: bool = True
+    long_run: bool = True
     residuals: bool = True
     groups: Literal["none", "channel"] = "channel"
     gate: GateConfig = field(default_factory=GateConfig)
@@ -236,7 +241,7 @@ class FusionConfig:
 
     def __post_init__(self) -> None:
         _positive(self, "block")
-        _not_negative(self, "training_blocks")
+        _not_negative(self, "training_weight")
         _within(self, 0, 1, "shrinkage", closed=True)
 
 

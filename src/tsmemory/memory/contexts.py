@@ -1,7 +1,6 @@
 """Contexts as a user hands them over: any length, numpy or torch, made one array for the models."""
 
 import logging
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,15 +10,12 @@ from numpy.typing import NDArray
 
 from tsmemory.memory.errors import ForecasterError
 from tsmemory.series.errors import first_of
-from tsmemory.series.series_set import Float
 
 logger = logging.getLogger(__name__)
 
 Contexts = torch.Tensor | NDArray[Any] | Sequence[torch.Tensor | NDArray[Any]]
 Real = NDArray[np.float32] | NDArray[np.float64]
 
-_FAR = 100  # levels of more spreads than this are taken off; below, rounding costs 0.1 % of one
-_ROUNDING = 1e-12  # a spread below this share of the level is no signal
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -105,50 +101,6 @@ def check_contexts(contexts: Real, label: Callable[[int], str]) -> None:
 def representable(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Values beyond single precision as infinite, so that they are refused as such."""
     return np.where(np.abs(values) > _LARGEST, np.inf, values)
-
-
-def take_level_off(contexts: Real) -> tuple[Float, NDArray[np.float64]]:
-    """Bring contexts far from zero near it, for single precision keeps few digits of them.
-
-    A context at a level of 1e6 with a spread of 1 would lose a sixteenth of its spread to rounding,
-    and models that form its mean and variance in single precision much more. Their forecasts move
-    with the context, so that the level can be added to them afterwards. Other contexts stay as they
-    are, to the bit.
-
-    Args:
-        contexts: NaN where missing, at least one value in each row. Shape ``(B, L)``.
-
-    Returns:
-        The contexts in single precision, shape ``(B, L)``; and the level taken off each of them, 0
-        where it is at most a hundred standard deviations. Shape ``(B,)``.
-    """
-    low, high = contexts.min(axis=1), contexts.max(axis=1)
-    # A range of r means a standard deviation of at least r / sqrt(2 L): mostly there is no need to
-    # find either. Where values are missing the comparison fails, as it should.
-    reach = _FAR / math.sqrt(2 * contexts.shape[1])
-    if bool((np.maximum(-low, high) <= reach * (high - low)).all()):
-        return contexts.astype(np.float32, copy=False), np.zeros(len(contexts))
-    gaps = np.isnan(contexts).any()
-    mean, spread = (
-        statistic(contexts, axis=1, dtype=np.float64)
-        for statistic in ((np.nanmean, np.nanstd) if gaps else (np.mean, np.std))
-    )
-    size = np.abs(mean)
-    far = (size > _FAR * spread) & (spread > _ROUNDING * size)
-    level = np.where(far, mean, 0.0)
-    if not far.any():
-        return contexts.astype(np.float32, copy=False), level
-    near = contexts.astype(np.float32)
-    near[far] = contexts[far] - level[far, None]
-    return near, level
-
-
-def put_level_back(forecasts: Float, level: NDArray[np.float64]) -> Float:
-    """Add the levels that were taken off the contexts. Shapes ``(B, ...)`` and ``(B,)``."""
-    if not level.any():
-        return forecasts
-    moved = forecasts + level.reshape(-1, *[1] * (forecasts.ndim - 1))
-    return np.asarray(moved, dtype=np.float32)
 
 
 def _as_array(series: torch.Tensor | NDArray[Any]) -> Real:

@@ -16,6 +16,7 @@ from tsmemory.memory.contexts import Contexts, check_contexts, stack_contexts
 from tsmemory.memory.errors import ForecasterError
 from tsmemory.memory.frames import read_frame
 from tsmemory.memory.fusion import Fusion
+from tsmemory.memory.known_series import KnownSeries
 from tsmemory.memory.origins import check_origins, refuse_bare_contexts
 from tsmemory.memory.parts import check_parts, read_backbone, read_memory
 from tsmemory.memory.passes import Asked, forecast_batches
@@ -39,6 +40,7 @@ class MemoryForecaster:
         backbone: The frozen backbone.
         adapter: The memory adapter; a copy of the one given.
         fusion: How both are fused.
+        series: The series that the memory was made from.
         backbone_source: What :func:`tsmemory.load_backbone` makes the backbone from.
         backbone_options: Its options.
         domain: Name of the dataset that the memory was made from.
@@ -49,6 +51,7 @@ class MemoryForecaster:
         backbone: Backbone,
         adapter: Adapter,
         fusion: Fusion,
+        series: KnownSeries,
         *,
         backbone_source: str,
         domain: str | None,
@@ -60,6 +63,7 @@ class MemoryForecaster:
             backbone: The frozen backbone.
             adapter: A memory adapter made for it.
             fusion: Weights for every block of the adapter's horizon.
+            series: The series that the memory was made from.
             backbone_source: ``"bundled"``, ``"seasonal_naive"``, a folder or a hub id.
             domain: Name of the dataset that the memory was made from.
             backbone_options: Further arguments of ``load_backbone`` (``kind``, ``season``, ...).
@@ -71,6 +75,7 @@ class MemoryForecaster:
         self.backbone = backbone
         self.adapter = copy.deepcopy(adapter).eval().requires_grad_(False)
         self.fusion = fusion
+        self.series = series
         self.backbone_source = str(backbone_source)
         self.backbone_options = dict(backbone_options or {})
         self.domain = domain
@@ -83,6 +88,7 @@ class MemoryForecaster:
         *,
         batch_size: int = 256,
         channels: Sequence[str] | None = None,
+        items: Sequence[str] | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Forecast series.
 
@@ -95,8 +101,11 @@ class MemoryForecaster:
             quantile_levels: Levels; interpolated between those of the backbone, the outermost ones
                 standing in outside them.
             batch_size: Series in one pass; the answer does not depend on it.
-            channels: Name of the column that each series comes from, where the memory has weights
-                of its own for it; the weights for all columns are taken if not given.
+            channels: Name of the column that each series comes from. The memory knows the levels of
+                the series that it was made from and may have weights of its own for a column; a
+                series without a name is forecast as a new one.
+            items: Identifier of the series that each comes from; needed beside ``channels`` if the
+                memory was made from several.
 
         Returns:
             Quantiles, shape ``(B, H, len(quantile_levels))``, and the median, shape ``(B, H)``;
@@ -111,11 +120,12 @@ class MemoryForecaster:
         horizon = self._horizon(prediction_length)
         levels = check_levels(quantile_levels, self.backbone.quantile_levels, ForecasterError)
         stacked = stack_contexts(contexts, self.adapter.config.context_length)
-        if channels is not None and len(channels) != len(stacked):
-            raise ForecasterError(f"{len(channels)} channels for {len(stacked)} series")
-        names = None if channels is None else np.array(channels, dtype=str)
+        for what, given in (("channels", channels), ("items", items)):
+            if given is not None and len(given) != len(stacked):
+                raise ForecasterError(f"{len(given)} {what} for {len(stacked)} series")
+        names = [None if n is None else np.array(n, dtype=str) for n in (items, channels)]
         quantiles, median = self._forecast(
-            Asked(stacked, channels=names),
+            Asked(stacked, None, *names),
             horizon,
             levels,
             batch_size,
@@ -172,6 +182,7 @@ class MemoryForecaster:
         asked = Asked(
             series.contexts.reshape(-1, length),
             origins=series.origins() if self.backbone.needs_origins else None,
+            items=series.items(),
             channels=np.tile(series.targets, len(series.item_id)),
         )
         forecast = self._forecast(asked, horizon, levels, batch_size, series.label)
@@ -192,6 +203,7 @@ class MemoryForecaster:
             },
             "adapter": config_to_json(self.adapter.config),
             "fusion": self.fusion.to_json(),
+            "series": self.series.to_json(),
         }
         write_artefact(Path(folder), config, self.adapter.state_dict())
 
@@ -219,12 +231,13 @@ class MemoryForecaster:
                 version; a backbone that cannot be loaded or is not the one it was made for.
         """
         config, state = read_artefact(source)
-        adapter, fusion = read_memory(config, state)
+        adapter, fusion, series = read_memory(config, state)
         about = config["backbone"]
         return cls(
             read_backbone(about, backbone, device),
             adapter.to(device),
             fusion,
+            series,
             backbone_source=str(backbone) if isinstance(backbone, (str, Path)) else about["source"],
             domain=config["domain"],
             backbone_options=about["options"],
@@ -253,6 +266,7 @@ class MemoryForecaster:
             "fusion": {name: fusion[name] for name in ("block", "location", "spread", "factor")},
             "shares": self.fusion.explain(),
             "idle": self.fusion.is_idle,
+            "known_series": len(self.series.mean),
         }
 
     def _horizon(self, prediction_length: int | None) -> int:
@@ -280,6 +294,7 @@ class MemoryForecaster:
             self.adapter,
             self.fusion,
             asked,
+            self.series,
             horizon=horizon,
             levels=levels,
             batch_size=batch_size,

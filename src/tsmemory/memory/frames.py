@@ -63,6 +63,7 @@ class FrameSeries:
         freq: The step, as pandas writes it.
         id_column: Name of the identifier column.
         timestamp_column: Name of the timestamp column.
+        is_single: Whether the table has no identifiers, being a single series.
     """
 
     contexts: Real
@@ -71,6 +72,7 @@ class FrameSeries:
     freq: str
     id_column: str
     timestamp_column: str
+    is_single: bool
     _clock: _Clock
     _last: Int  # row of the last timestamp of each series
 
@@ -84,6 +86,12 @@ class FrameSeries:
         """Where the flattened contexts end, their values being in the table's own unit."""
         last = self._clock.times[self._last].to_numpy()
         return raw_origins(self.item_id, self.targets, last)
+
+    def items(self) -> NDArray[np.str_] | None:
+        """Identifier of each context; ``None`` if the table has none. Shape ``(S * targets,)``."""
+        if self.is_single:
+            return None
+        return np.repeat(self.item_id.astype(str), len(self.targets))
 
     def answer(self, quantiles: Float, median: Float, levels: Sequence[float]) -> pd.DataFrame:
         """Lay forecasts out as a table, ordered by series, target and step.
@@ -148,7 +156,8 @@ def read_frame(
     """
     if not targets:
         raise ForecasterError("target names no column")
-    if id_column == ID_COLUMN and id_column not in df.columns:
+    is_single = id_column == ID_COLUMN and id_column not in df.columns
+    if is_single:
         df = df.assign(**{ID_COLUMN: _ONLY})
     _check_columns(df, (id_column, timestamp_column, *targets))
     code, ids = pd.factorize(df[id_column])
@@ -174,6 +183,7 @@ def read_frame(
         freq=freq,
         id_column=id_column,
         timestamp_column=timestamp_column,
+        is_single=is_single,
         _clock=clock,
         _last=last,
     )

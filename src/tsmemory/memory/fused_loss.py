@@ -43,7 +43,7 @@ def _losses(model: Adapter, split: Split, fusions: list[Fusion]) -> np.ndarray:
     total, count = np.zeros(len(fusions)), 0
     for part in memory_parts(split, model)():
         for number, fusion in enumerate(fusions):
-            fused = fusion.apply(part.backbone, part.memory, median)
+            fused = part.fuse(fusion, median)
             total[number] += float(pinball(part.target, fused, levels).sum(dtype=torch.float64))
         count += int((~torch.isnan(part.target)).sum())
     return total / max(count, 1)

@@ -5,13 +5,14 @@ mixture by horizon block, in which naive forecasts may have a part, and the offs
 levels from it are another one, in which training residuals may have a part:
 
     median_f    = median_b + a (median_m - median_b) + n (last - median_b) + p (seasonal - median_b)
-    offset_f[j] = (1 - s - r) offset_b[j] + s c_m offset_m[j] + r c_r scale residual[j]
+                + h (long-run level - context mean)
+    offset_f[j] = (1 - s - r) offset_b[j] + s c_m offset_m[j] + r c_r sqrt(scale) residual[j]
 
 so that a memory whose spread helps and whose median does not is used for its spread alone, and each
-part is judged by its own guard. With ``s = a``, ``n = p = r = 0`` and ``c = 1`` it is the published
-form. Weights are not negative and sum to one at most, and factors ``c`` are positive, so the fused
-quantiles ascend whenever what is mixed does. Where nothing has a weight they are the backbone's,
-bit for bit.
+part is judged by its own guard. With ``s = a``, ``n = p = h = r = 0`` and ``c = 1`` it is the
+published form. Weights are not negative and sum to one at most, and factors ``c`` are positive, so
+the fused quantiles ascend whenever what is mixed does. Where nothing has a weight they are the
+backbone's, bit for bit. Everything is in train z units: the long-run level of every series is 0.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,12 +24,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tsmemory.memory.candidates import last_values, seasonal_values
+from tsmemory.memory.candidates import last_values, seasonal_values, way_home
 from tsmemory.memory.config import GateConfig
-from tsmemory.memory.fusion_parts import Channel, Naive, Residuals
+from tsmemory.memory.fusion_parts import Channel, Naive, Residuals, residual_unit
 from tsmemory.memory.fusion_steps import Steps, StepTable, steps_of
 from tsmemory.memory.gate import open_steps
-from tsmemory.memory.instance_norm import context_scale
+from tsmemory.memory.instance_norm import Normalised, instance_normalise
+
+CANDIDATES = ("memory", "last_value", "seasonal_naive", "long_run")  # for the median
 
 _ROUNDING = 1e-6
 
@@ -66,7 +69,8 @@ class Fusion:
         if not all(factor > 0 for factor in self.factor):
             raise ValueError("fusion factors must be positive")
         if self.naive is not None:
-            _check_sum("location", self.location, self.naive.last_value, self.naive.seasonal)
+            naive = (self.naive.last_value, self.naive.seasonal, self.naive.long_run)
+            _check_sum("location", self.location, *naive)
         if self.residuals is not None:
             _check_sum("spread", self.spread, self.residuals.weight)
         if self.naive is None and self.channels:
@@ -75,7 +79,11 @@ class Fusion:
     @property
     def is_idle(self) -> bool:
         """Whether the fused forecast is the backbone's everywhere."""
-        own = (w for c in self.channels.values() for w in (c.location, c.last_value, c.seasonal))
+        own = (
+            weights
+            for c in self.channels.values()
+            for weights in (c.location, c.last_value, c.seasonal, c.long_run)
+        )
         return not any(any(line.values()) for line in self._lines()) and not any(map(any, own))
 
     @property
@@ -90,7 +98,7 @@ class Fusion:
         median: int,
         contexts: torch.Tensor | None = None,
         channels: Sequence[str] | NDArray[Any] | None = None,
-        scale: torch.Tensor | None = None,
+        normal: Normalised | None = None,
     ) -> torch.Tensor:
         """Fuse quantiles.
 
@@ -98,10 +106,10 @@ class Fusion:
             backbone: Qb, ascending over levels. Shape ``(B, Q, H)``.
             memory: Qm, ascending over levels. Shape ``(B, Q, H)``.
             median: Index of the median level.
-            contexts: What was forecast, in the unit of the forecasts; NaN where missing. Naive
+            contexts: What was forecast, in train z units as the forecasts; NaN where missing. Naive
                 forecasts, residuals and the gate are made from it. Shape ``(B, L)``.
             channels: Channel of each context, where known. Shape ``(B,)``.
-            scale: The contexts' scale, where it is known already. Shape ``(B, 1)``.
+            normal: The contexts' instance norm, where it is known already.
 
         Returns:
             Qf, ascending over levels. Shape ``(B, Q, H)``.
@@ -120,15 +128,18 @@ class Fusion:
         if steps.seasonal is not None and contexts is not None and self.naive is not None:
             season = seasonal_values(contexts, self.naive.season, horizon)
             point = point + steps.seasonal * (season - middle)
+        if contexts is not None and normal is None and steps.needs_norm:
+            normal = instance_normalise(contexts)
+        if steps.long_run is not None and normal is not None:
+            point = point + steps.long_run * way_home(normal)
         # Sums of ascending terms, so that rounding cannot make adjacent levels cross.
         fused = point[:, None]
         if steps.own is not None:
             fused = fused + steps.own * (backbone - middle[:, None])
         if steps.spread is not None:
             fused = fused + steps.spread * (memory - remembered[:, None])
-        if steps.residuals is not None and contexts is not None:
-            scale = context_scale(contexts) if scale is None else scale
-            fused = fused + scale[:, :, None] * steps.residuals
+        if steps.residuals is not None and normal is not None:
+            fused = fused + residual_unit(normal.scale)[:, :, None] * steps.residuals
         if steps.idle is not None:
             fused = torch.where(steps.idle, backbone, fused)
         if self.gate.is_on and contexts is not None:
@@ -143,7 +154,7 @@ class Fusion:
         if not any(used):
             return "the frozen backbone alone at all steps: validation shows no gain"
         means = {name: float(np.mean([line[name] for line in lines])) for name in lines[0]}
-        main = max(("last_value", "seasonal_naive"), key=means.__getitem__)
+        main = max(("last_value", "seasonal_naive", "long_run"), key=means.__getitem__)
         what = "the memory is used"
         if means[main] > means["memory"]:
             what = f"the {main.replace('_', ' ')} forecast is the most of it"
@@ -161,12 +172,12 @@ class Fusion:
 
         Returns:
             ``first_step, last_step``; shares of the median ``backbone, memory, last_value,
-            seasonal_naive``; and shares of the spread ``width_backbone, width_memory,
+            seasonal_naive, long_run``; and shares of the spread ``width_backbone, width_memory,
             width_residuals``.
         """
         lines = []
         for number, line in enumerate(self._lines()):
-            median = {name: line[name] for name in ("memory", "last_value", "seasonal_naive")}
+            median = {name: line[name] for name in CANDIDATES}
             width = {name: line[name] for name in ("width_memory", "width_residuals")}
             lines.append(
                 {
@@ -196,7 +207,7 @@ class Fusion:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Fusion":
-        """Read what :meth:`to_json` wrote, now or before there was more than memory to mix."""
+        """Read what :meth:`to_json` wrote."""
         naive, residuals = value.get("naive"), value.get("residuals")
         channels = value.get("channels", {})
         return cls(
@@ -221,6 +232,7 @@ class Fusion:
                     "memory": self.location[number],
                     "last_value": naive.last_value[number] if naive else 0.0,
                     "seasonal_naive": naive.seasonal[number] if naive else 0.0,
+                    "long_run": naive.long_run[number] if naive else 0.0,
                     "width_memory": self.spread[number],
                     "width_residuals": self.residuals.weight[number] if self.residuals else 0.0,
                 }

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tsmemory.memory.config import FusionConfig
 from tsmemory.memory.fusion import Fusion
-from tsmemory.memory.fusion_parts import between_knots
+from tsmemory.memory.fusion_parts import between_knots, residual_unit
 from tsmemory.memory.fusion_windows import Part, Parts, block_losses, losses_of_each
 from tsmemory.memory.instance_norm import context_scale
 from tsmemory.memory.ladder import FROZEN, Ladder
@@ -168,11 +168,11 @@ class _Sample:
             own.append(part.backbone - part.backbone[:, median : median + 1])
             memory.append(part.memory - part.memory[:, median : median + 1])
             if training is not None and part.contexts is not None:
-                scale = context_scale(part.contexts)[:, :, None]
+                unit = residual_unit(context_scale(part.contexts))[:, :, None]
                 channels = part.channels if by_channel else None
                 horizon = part.target.shape[1]
                 relative = _residual_offsets(training, channels, fusion.block, horizon)
-                residuals.append(scale * relative)
+                residuals.append(unit * relative)
         sources = [torch.cat(own), torch.cat(memory)]
         if residuals:
             sources.append(torch.cat(residuals))
@@ -182,7 +182,7 @@ class _Sample:
 def _residual_offsets(
     training: OutOfFold, channels: NDArray[np.str_] | None, block: int, horizon: int
 ) -> torch.Tensor:
-    """Residuals around the median in context scales. Shape ``(1, Q, H)`` or ``(B, Q, H)``."""
+    """Residuals around the median in their own unit. Shape ``(1, Q, H)`` or ``(B, Q, H)``."""
     offsets = torch.from_numpy(between_knots(training.knots, training.offsets, horizon))[None]
     if channels is None:
         return offsets

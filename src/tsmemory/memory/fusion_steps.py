@@ -20,9 +20,10 @@ class Steps(NamedTuple):
         location: Weight of the memory's median. Shape ``(H,)`` or ``(B, H)``.
         last_value: Weight of the last value. Shape ``(H,)`` or ``(B, H)``.
         seasonal: Weight of the seasonal naive forecast. Shape ``(H,)`` or ``(B, H)``.
+        long_run: Weight of the series' long-run level. Shape ``(H,)`` or ``(B, H)``.
         own: Weight of the backbone's offsets. Shape ``(H,)``.
         spread: Weight of the memory's offsets, with their calibration. Shape ``(H,)``.
-        residuals: Offsets in context scales, with weight and calibration. Shape ``(Q, H)`` or
+        residuals: Offsets in their own unit, with weight and calibration. Shape ``(Q, H)`` or
             ``(B, Q, H)``.
         idle: Where the backbone stands as it is. Shape ``(H,)`` or ``(B, 1, H)``.
     """
@@ -30,10 +31,16 @@ class Steps(NamedTuple):
     location: torch.Tensor
     last_value: torch.Tensor | None
     seasonal: torch.Tensor | None
+    long_run: torch.Tensor | None
     own: torch.Tensor | None
     spread: torch.Tensor | None
     residuals: torch.Tensor | None
     idle: torch.Tensor | None
+
+    @property
+    def needs_norm(self) -> bool:
+        """Whether the contexts' mean or standard deviation is asked for."""
+        return self.long_run is not None or self.residuals is not None
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ class StepTable:
     Attributes:
         shared: Those of a channel without its own.
         names: Rows of the channels that have some; the last row of what follows is the shared one.
-        median: Weights of memory, last value and season. Shape ``(3, C + 1, H)``.
+        median: Weights of memory, last value, season and long-run level. ``(4, C + 1, H)``.
         residual_scale: Size of residuals. Shape ``(C + 1, H)``.
         idle: Where the backbone stands as it is. Shape ``(C + 1, H)``.
     """
@@ -58,12 +65,13 @@ class StepTable:
         """Weights of the channels at hand, one for each context."""
         other = len(self.names)
         rows = torch.tensor([self.names.get(str(name), other) for name in channels])
-        location, last_value, seasonal = self.median[:, rows]
+        location, last_value, seasonal, long_run = self.median[:, rows]
         residuals = self.shared.residuals
         return self.shared._replace(
             location=location,
             last_value=last_value,
             seasonal=seasonal,
+            long_run=long_run,
             residuals=None if residuals is None else residuals * self.residual_scale[rows][:, None],
             idle=self.idle[rows][:, None],
         )
@@ -91,12 +99,9 @@ def _steps_of(fusion: "Fusion", horizon: int) -> StepTable:
     blocks = len(fusion.location)
     none = (0.0,) * blocks
     naive, residuals, channels = fusion.naive, fusion.residuals, fusion.channels.values()
-    shared = [
-        fusion.location,
-        none if naive is None else naive.last_value,
-        none if naive is None else naive.seasonal,
-    ]
-    own_names = ("location", "last_value", "seasonal")
+    own_names = ("location", "last_value", "seasonal", "long_run")
+    shared = [fusion.location]
+    shared += [none if naive is None else getattr(naive, name) for name in own_names[1:]]
     median = torch.stack(
         [
             torch.stack([by_step(getattr(c, name)) for c in channels] + [by_step(weights)])
@@ -116,6 +121,7 @@ def _steps_of(fusion: "Fusion", horizon: int) -> StepTable:
             location=median[0, -1],
             last_value=_unless_zero(median[1, -1]),
             seasonal=_unless_zero(median[2, -1]),
+            long_run=_unless_zero(median[3, -1]),
             own=_unless_zero((1 - spread - weight).clamp_min(0)),
             spread=_unless_zero(spread * by_step(fusion.factor)),
             residuals=offsets,

@@ -22,13 +22,13 @@ class Evidence(NamedTuple):
         loss: Loss of the candidate. Shape ``(M, blocks)``.
         reference: Loss of the reference. Shape ``(M, blocks)``.
         origin_time: Origin of each window. Shape ``(M,)``.
-        most: At most as many bootstrap blocks as this count.
+        weight: What one of their bootstrap blocks counts beside one of validation.
     """
 
     loss: NDArray[np.float64]
     reference: NDArray[np.float64]
     origin_time: Int
-    most: float
+    weight: float
 
 
 def guard_blocks(
@@ -112,6 +112,7 @@ def pooled_gain(
     stride: int,
     config: GuardConfig,
     rng: np.random.Generator,
+    training: Evidence | None = None,
 ) -> dict[str, object]:
     """Test several horizon blocks together, with few long bootstrap blocks.
 
@@ -127,12 +128,18 @@ def pooled_gain(
         stride: Steps between consecutive origins of one row.
         config: The test.
         rng: Draws the bootstrap.
+        training: The same comparison on out-of-fold training windows; see :func:`guard_blocks`.
 
     Returns:
         The verdict in words and figures.
     """
     test = _Test.run(loss, reference, origin_time, steps_ahead, stride, config, rng)
-    return test.line(-1, config, pooled=True)
+    line = test.line(-1, config, pooled=True)
+    if training is None:
+        return line
+    p, judged_on = _joined(test, training, steps_ahead, config, rng)
+    line |= {"p_value": p, "p_validation": test.p_value, "judged_on": judged_on}
+    return {**line, "open": not config.enabled or p <= config.alpha}
 
 
 class _Test(NamedTuple):
@@ -209,7 +216,7 @@ def _joined(
         values.append(validation.p_value)
         names.append("validation")
     if test.blocks >= 2:
-        weights.append(min(test.blocks, training.most))
+        weights.append(test.blocks * training.weight)
         values.append(test.p_value)
         names.append("training")
     if not names:

@@ -94,7 +94,7 @@ class Ladder:
         """
         evidence = None
         if self.training is not None:
-            evidence = self.training.evidence(states, references, self.config.training_blocks)
+            evidence = self.training.evidence(states, references, self.config.training_weight)
         return guard_blocks(
             loss,
             reference,

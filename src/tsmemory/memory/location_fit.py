@@ -1,21 +1,24 @@
 """Weights of the fused median: least squares on windows that the memory was not trained on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tsmemory.memory.candidates import last_values, seasonal_values
+from tsmemory.memory.candidates import last_values, seasonal_values, way_home
 from tsmemory.memory.config import FusionConfig
-from tsmemory.memory.fusion import closed_form_location
+from tsmemory.memory.fusion import CANDIDATES, closed_form_location
 from tsmemory.memory.fusion_windows import Part, Parts, by_block
 from tsmemory.memory.gate import open_steps
+from tsmemory.memory.instance_norm import instance_normalise
 from tsmemory.memory.simplex import shrunk_weights
 from tsmemory.metrics import typical_step
 from tsmemory.series.series_set import Int
 
-CANDIDATES = ("memory", "last_value", "seasonal_naive")
+_STRETCHES = 3  # fewer cannot tell what is steady
 
 Sums = NDArray[np.float64]
 
@@ -30,6 +33,89 @@ def fit_location(parts: Parts, *, block: int, median: int, shrinkage: float) -> 
         numerator = numerator + by_block((gap * step * known).sum(0).double(), block)
         denominator = denominator + by_block((step**2 * known).sum(0).double(), block)
     return closed_form_location(numerator, denominator, shrinkage)
+
+
+class Stretch(NamedTuple):
+    """Sums over one stretch of time and all channels; see :class:`MixtureSums`.
+
+    Attributes:
+        gram: Shape ``(K, K, blocks)``.
+        moment: Shape ``(K, blocks)``.
+    """
+
+    gram: Sums
+    moment: Sums
+
+    def homing(self, weights: Sums) -> Sums:
+        """The long-run level's weight beside given ones, by least squares, of any sign.
+
+        Args:
+            weights: Of all candidates, the last of which is not heeded. Shape ``(K, blocks)``.
+
+        Returns:
+            NaN where nothing is known. Shape ``(blocks,)``.
+        """
+        gram = self.gram[-1]
+        left = self.moment[-1] - (gram[:-1] * weights[:-1]).sum(axis=0)
+        return _ratio(left, gram[-1])
+
+    def length(self, weights: Sums) -> Sums:
+        """How much of the step that weights take from the backbone it wants, by least squares.
+
+        Args:
+            weights: Of all candidates. Shape ``(K, blocks)``.
+
+        Returns:
+            1 is all of it, NaN where there is none. Shape ``(blocks,)``.
+        """
+        wanted = (weights * self.moment).sum(axis=0)
+        return _ratio(wanted, np.einsum("kb,klb,lb->b", weights, self.gram, weights))
+
+    def whole(self) -> "Stretch":
+        """All horizon blocks as one."""
+        return Stretch(*(sums.sum(axis=-1, keepdims=True) for sums in self))
+
+
+def steadied(stretches: Sequence[Stretch], weights: Sums, shrinkage: float) -> Sums:
+    """Weights that no stretch of time speaks against.
+
+    Whether a pattern lasts, or a series comes back to where it was, is a question of seasons and
+    years, of which there are few. Weights that are best on the mean follow the stretch with the
+    farthest excursion, and a season later they may do harm. So each stretch has a veto: the step
+    away from the backbone is cut to the shortest that any of them wants, and the long-run level
+    gets the least weight that any wants for it. Where weights are stable this changes little.
+
+    Args:
+        stretches: Validation, and stretches of training windows that are seen from outside.
+        weights: Weights of the other candidates, the last line of which is 0. ``(K, blocks)``.
+        shrinkage: Of each block's cut towards that of all blocks together.
+
+    Returns:
+        Shape ``(K, blocks)``. With fewer than three stretches the weights stay as they are.
+    """
+    if len(stretches) < _STRETCHES:
+        return weights
+    overall = weights.mean(axis=1, keepdims=True)
+    whole = _least([stretch.whole().length(overall) for stretch in stretches], 1.0)
+    own = _least([stretch.length(weights) for stretch in stretches], whole)
+    kept = weights * ((1 - shrinkage) * own + shrinkage * whole).clip(0, 1)
+    level = _least([stretch.homing(kept) for stretch in stretches], 0.0)
+    kept[-1] = level.clip(0, (1 - kept[:-1].sum(axis=0)).clip(0))
+    return np.asarray(kept)
+
+
+def _least(wanted: Sequence[Sums], otherwise: Sums | float) -> Sums:
+    """The least of what stretches want, where at least three of them want something."""
+    values = np.stack(wanted)
+    known = np.isfinite(values)
+    least = np.where(known, values, np.inf).min(axis=0)
+    return np.asarray(np.where(known.sum(axis=0) >= _STRETCHES, least, otherwise))
+
+
+def _ratio(above: Sums, below: Sums) -> Sums:
+    """A ratio, NaN where there is nothing to divide by."""
+    telling = below > 0
+    return np.asarray(np.where(telling, above / np.where(telling, below, 1.0), np.nan))
 
 
 @dataclass(frozen=True)
@@ -84,25 +170,40 @@ class MixtureSums:
         return cls(channels, gram, moment, square, count, np.concatenate(known))
 
     def alone(self, shrinkage: float) -> Sums:
-        """Weights of the memory without any naive forecast. Shape ``(3, blocks)``."""
+        """Weights of the memory without any other candidate. Shape ``(K, blocks)``."""
         gram, moment = self.gram.sum(axis=0), self.moment.sum(axis=0)
         memory = shrunk_weights(gram[:1, :1], moment[:1], shrinkage)
         return np.concatenate([memory, np.zeros_like(moment[1:])])
 
     def mixed(self, shrinkage: float, channel: int | None = None) -> Sums:
-        """Weights of all candidates, for all channels or one. Shape ``(3, blocks)``."""
+        """Weights of all candidates but the long-run level, for all channels or one.
+
+        Shape ``(K, blocks)``; the last line is 0.
+        """
         gram, moment = (
             sums.sum(axis=0) if channel is None else sums[channel]
             for sums in (self.gram, self.moment)
         )
-        return shrunk_weights(gram, moment, shrinkage)
+        others = shrunk_weights(gram[:-1, :-1], moment[:-1], shrinkage)
+        return np.concatenate([others, np.zeros_like(others[:1])])
+
+    def stretch(self, *, level_known: bool = True) -> Stretch:
+        """The sums over all channels.
+
+        Args:
+            level_known: Whether the long-run level was known by then; else nothing is said of it.
+        """
+        gram, moment = self.gram.sum(axis=0), self.moment.sum(axis=0)
+        if not level_known:
+            gram[-1], gram[:, -1], moment[-1] = 0, 0, 0
+        return Stretch(gram, moment)
 
 
 def candidate_steps(part: Part, median: int, season: int, config: FusionConfig) -> torch.Tensor:
     """Steps from the backbone's median to each candidate, 0 where the gate is shut.
 
     Returns:
-        Shape ``(3, B, H)``, in the order of :data:`CANDIDATES`.
+        Shape ``(K, B, H)``, in the order of :data:`~tsmemory.memory.fusion.CANDIDATES`.
     """
     middle, contexts = part.backbone[:, median], part.contexts
     steps = torch.zeros(len(CANDIDATES), *middle.shape)
@@ -113,6 +214,8 @@ def candidate_steps(part: Part, median: int, season: int, config: FusionConfig) 
         steps[1] = last_values(contexts) - middle
     if config.seasonal_naive:
         steps[2] = seasonal_values(contexts, season, middle.shape[1]) - middle
+    if config.long_run:
+        steps[3] = way_home(instance_normalise(contexts))
     if config.gate.is_on:
         steps *= open_steps(config.gate, part.backbone, part.memory, contexts, median)
     return steps

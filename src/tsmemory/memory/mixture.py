@@ -9,12 +9,16 @@ from numpy.typing import NDArray
 from tsmemory.memory.config import FusionConfig
 from tsmemory.memory.fusion import Fusion
 from tsmemory.memory.fusion_parts import Channel, Naive
-from tsmemory.memory.location_fit import MixtureSums, independent_stretches
+from tsmemory.memory.location_fit import (
+    MixtureSums,
+    independent_stretches,
+    steadied,
+)
 from tsmemory.memory.out_of_fold import OutOfFold
 from tsmemory.memory.width_fit import WidthWeights
 from tsmemory.series.series_set import Int
 
-Weights = NDArray[np.float64]  # of memory, last value and seasonal naive, (3, blocks)
+Weights = NDArray[np.float64]  # of all candidates for the median, (K, blocks)
 
 _SUM = 1 - 1e-9  # what weights are scaled to that rounding has brought above one
 
@@ -69,23 +73,36 @@ class Mixture:
         Returns:
             The candidates; nothing is kept yet.
         """
-        stretches = independent_stretches(
-            sums.known, origin_time, block=config.block, stride=stride
-        )
+        trust = np.ones(sums.known.shape[1])
+        if training is not None:
+            own_stretches = independent_stretches(
+                sums.known, origin_time, block=config.block, stride=stride
+            )
+            others = config.training_weight * training.stretches(config.block)
+            trust = own_stretches / np.maximum(own_stretches + others, 1e-9)
 
         def shrunk(own: Weights, prior: Weights | None) -> Weights:
-            if prior is None or config.training_blocks == 0:
+            if prior is None:
                 return own
-            trust = stretches / (stretches + config.training_blocks)
             return trust * own + (1 - trust) * prior
 
         prior = None if training is None else training.mixed
         alone = shrunk(sums.alone(config.shrinkage), None if training is None else training.alone)
         mixed = shrunk(sums.mixed(config.shrinkage), prior)
+        cut = np.ones(sums.known.shape[1])
+        if training is not None:
+            stretches = [sums.stretch(), *training.by_stretch()]
+            kept = steadied(stretches, mixed, config.shrinkage)
+            cut = kept[:-1].sum(axis=0) / np.maximum(mixed[:-1].sum(axis=0), 1e-12)
+            mixed = kept
+            alone = steadied(stretches, alone, config.shrinkage)
+            alone[-1] = 0
         by_channel = {}
         if config.groups == "channel" and len(sums.channels) > 1:
             for number, name in enumerate(sums.channels):
                 own = shrunk(sums.mixed(config.shrinkage, number), prior)
+                own = own * cut
+                own[-1] = np.minimum(mixed[-1], 1 - own[:-1].sum(axis=0))
                 by_channel[name] = (1 - config.shrinkage) * own + config.shrinkage * mixed
         nothing = np.zeros_like(mixed)
         return cls(config, season, training, alone, mixed, by_channel, nothing)
@@ -172,7 +189,7 @@ class Mixture:
         share = _within_one(share)
         naive = None
         if location[1:].any() or channels:
-            naive = Naive(_plain(location[1]), _plain(location[2]), self.season)
+            naive = Naive.of(location[1:], self.season)
         residuals = None
         if share[1].any() and self.training is not None:
             residuals = self.training.residuals(_plain(share[1]), _plain(factor[1]))
@@ -198,8 +215,7 @@ class Mixture:
             scale = np.ones(location.shape[1])
             if residuals and self.training is not None:
                 scale = self.training.scale_of(name)
-            memory, last_value, seasonal = (_plain(line) for line in weights)
-            channels[name] = Channel(memory, last_value, seasonal, _plain(scale))
+            channels[name] = Channel.of(weights, scale)
         return channels
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from tsmemory.backbones import Backbone, Origins
 from tsmemory.memory.errors import ForecasterError
+from tsmemory.memory.known_series import Unit
 from tsmemory.series.series_set import SeriesSet
 from tsmemory.series.windows import Windows
 
@@ -72,13 +73,12 @@ def asked_at(origins: Origins | None) -> dict[str, Any]:
     return {} if origins is None else {"origins": origins}
 
 
-def take_origins(
-    origins: Origins | None, which: slice, *, loc: NDArray[np.float64]
-) -> Origins | None:
-    """The chosen origins, if there are any, of contexts that were moved by ``loc``."""
+def take_origins(origins: Origins | None, which: slice, unit: Unit) -> Origins | None:
+    """The chosen origins, if there are any, of contexts that were brought into a unit."""
     if origins is None:
         return None
-    return Origins._make(values[which] for values in origins)._replace(loc=loc)
+    chosen = Origins._make(values[which] for values in origins)
+    return chosen._replace(loc=unit.level, scale=unit.scale)
 
 
 def check_origins(backbone: Backbone, origins: Origins, horizon: int) -> None:

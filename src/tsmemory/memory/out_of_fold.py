@@ -6,6 +6,7 @@ more than of validation, tell honestly how far to trust each of them, how wide t
 where validation is too short to tell anything, whether the mixture is better than the backbone.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +15,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tsmemory.memory.fusion import CANDIDATES
 from tsmemory.memory.fusion_parts import Residuals
 from tsmemory.memory.guard import Evidence
+from tsmemory.memory.location_fit import Stretch, independent_stretches
 from tsmemory.series.series_set import Int
 
 STATES = ("frozen", "memory", "naive", "width_memory", "width_residuals")
@@ -27,11 +30,14 @@ class OutOfFold:
 
     Attributes:
         season: Steps in a season.
-        alone: Weights of the memory without naive forecasts. Shape ``(3, blocks)``.
-        mixed: Weights of memory, last value and seasonal naive. Shape ``(3, blocks)``.
+        alone: Weights of the memory without other candidates. Shape ``(K, blocks)``.
+        mixed: Weights of all candidates for the median. Shape ``(K, blocks)``.
+        stretch_gram: Sums over each stretch, from which weights follow; see
+            :class:`~tsmemory.memory.location_fit.Stretch`. Shape ``(F, K, K, blocks)``.
+        stretch_moment: Likewise. Shape ``(F, K, blocks)``.
         knots: Steps ahead that ``offsets`` are given for. Shape ``(K,)``.
-        offsets: Quantiles of the residuals around their median at the knots, in standard deviations
-            of the context, ascending over levels. Shape ``(Q, K)``.
+        offsets: Quantiles of the residuals around their median at the knots, in their own unit,
+            ascending over levels. Shape ``(Q, K)``.
         channels: Names of the channels.
         channel_scale: Size of each channel's residuals in those of all. Shape ``(C, blocks)``.
         losses: Mean pinball loss of each of :data:`STATES`. Shape ``(5, M, blocks)``.
@@ -41,6 +47,8 @@ class OutOfFold:
     season: int
     alone: NDArray[np.float64]
     mixed: NDArray[np.float64]
+    stretch_gram: NDArray[np.float64]
+    stretch_moment: NDArray[np.float64]
     knots: Int
     offsets: NDArray[np.float64]
     channels: tuple[str, ...]
@@ -54,14 +62,14 @@ class OutOfFold:
         return Residuals(weight, factor, tuple(int(knot) for knot in self.knots), offsets)
 
     def evidence(
-        self, states: Sequence[str], references: Sequence[str], most: float
+        self, states: Sequence[str], references: Sequence[str], weight: float
     ) -> Evidence | None:
         """Losses of one state beside those of another.
 
         Args:
             states: The state in each block; weights for each channel count as those for all.
             references: What it is compared with in each block.
-            most: At most as many bootstrap blocks as this count.
+            weight: What one of their bootstrap blocks counts beside one of validation.
 
         Returns:
             The losses, NaN in blocks with a state that is not known here; ``None`` if that is so in
@@ -71,14 +79,26 @@ class OutOfFold:
             (_ALIKE.get(a, a), _ALIKE.get(b, b)) for a, b in zip(states, references, strict=True)
         ]
         known = [a != b and a in STATES and b in STATES for a, b in pairs]
-        if most <= 0 or not any(known):
+        if weight <= 0 or not any(known):
             return None
         ours, theirs = np.full((2, *self.losses.shape[1:]), np.nan)
         for block, (state, reference) in enumerate(pairs):
             if known[block]:
                 ours[:, block] = self.losses[STATES.index(state), :, block]
                 theirs[:, block] = self.losses[STATES.index(reference), :, block]
-        return Evidence(ours, theirs, self.origin_time, most)
+        return Evidence(ours, theirs, self.origin_time, weight)
+
+    def by_stretch(self) -> list[Stretch]:
+        """Sums over each stretch of training time."""
+        pairs = zip(self.stretch_gram, self.stretch_moment, strict=True)
+        return [Stretch(gram, moment) for gram, moment in pairs]
+
+    def stretches(self, block: int) -> NDArray[np.float64]:
+        """How many independent stretches of time speak for each horizon block. ``(blocks,)``."""
+        gaps = np.diff(np.unique(self.origin_time))
+        stride = math.ceil(2 * np.median(gaps)) if len(gaps) else 1  # longer ones: between folds
+        known = ~np.isnan(self.losses[0])
+        return independent_stretches(known, self.origin_time, block=block, stride=stride)
 
     def scale_of(self, channel: str) -> NDArray[np.float64]:
         """Relative size of a channel's residuals, 1 for an unknown one. Shape ``(blocks,)``."""
@@ -88,11 +108,10 @@ class OutOfFold:
 
     def summary(self) -> dict[str, Any]:
         """Weights, for people."""
-        names = ("memory", "last_value", "seasonal_naive")
         return {
             "season": self.season,
             "memory_alone": self.alone[0].tolist(),
-            "mixed": {name: line.tolist() for name, line in zip(names, self.mixed, strict=True)},
+            "mixed": dict(zip(CANDIDATES, self.mixed.tolist(), strict=True)),
             "channels": list(self.channels),
             "windows": len(self.origin_time),
         }
@@ -112,4 +131,14 @@ class OutOfFold:
 
 
 _ALIKE = {"channels": "naive"}
-_ARRAYS = ("alone", "mixed", "knots", "offsets", "channel_scale", "losses", "origin_time")
+_ARRAYS = (
+    "alone",
+    "mixed",
+    "stretch_gram",
+    "stretch_moment",
+    "knots",
+    "offsets",
+    "channel_scale",
+    "losses",
+    "origin_time",
+)

@@ -1,17 +1,25 @@
 """Finding what out-of-fold training windows say of the fusion; see :mod:`out_of_fold`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from tsmemory.memory.config import FusionConfig
+from tsmemory.memory.cross_fit import CrossFit, Outside, look_from_outside
 from tsmemory.memory.fusion import Fusion
-from tsmemory.memory.fusion_parts import Channel, Naive, Residuals, spread_knots
+from tsmemory.memory.fusion_parts import (
+    Channel,
+    Naive,
+    Residuals,
+    residual_unit,
+    spread_knots,
+)
 from tsmemory.memory.fusion_windows import Part, Parts, by_block, losses_of_each
 from tsmemory.memory.instance_norm import context_scale
-from tsmemory.memory.location_fit import MixtureSums
+from tsmemory.memory.location_fit import MixtureSums, steadied
 from tsmemory.memory.out_of_fold import OutOfFold
 from tsmemory.memory.ridge import Ridge
 from tsmemory.memory.split import BATCH, Split
@@ -21,87 +29,115 @@ MOST_STEPS = 3_000_000  # of targets: neighbouring windows tell much the same
 _FEW_WINDOWS = 20  # of a channel: half the way to the size of its own residuals
 _LEAST_SCALE = 0.05
 
-Folds = Sequence[tuple[np.ndarray, Ridge]]
+
+Memory = Callable[[Outside, int], torch.Tensor]  # windows, their stretch > Qm
 
 
-def thin_folds(folds: Folds, horizon: int, most: int = MOST_STEPS) -> Folds:
-    """Every so-and-so-many-th window of each fold, so that few enough steps are left."""
-    steps = sum(len(members) for members, _ in folds) * horizon
-    every = max(1, -(-steps // most))
-    return [(members[::every], ridge) for members, ridge in folds]
-
-
-def ridge_parts(split: Split, folds: Folds) -> Parts:
-    """Training windows with the memory as it is in closed form, from ridges that do not know them.
+def cross_fit_parts(
+    split: Split,
+    cross_fit: CrossFit,
+    own: Ridge,
+    members: Sequence[NDArray[np.int64]],
+    memory: Memory | None = None,
+) -> Parts:
+    """Training windows as they look from outside, with a memory that does not know them.
 
     Args:
         split: Training windows.
-        folds: Positions of windows with a ridge that has not seen their steps.
+        cross_fit: Ridges and levels that do not know them.
+        own: The ridge of windows that have none.
+        members: Positions of the windows wanted, stretch by stretch.
+        memory: The memory; as it is in closed form if not given.
 
     Returns:
-        The windows, fold by fold.
+        The windows, stretch by stretch.
     """
     median = split.forecasts.levels.index(0.5)
 
+    def recall(seen: Outside, stretch: int) -> torch.Tensor:
+        if memory is not None:
+            return memory(seen, stretch)
+        point = seen.normal.loc + seen.normal.scale * seen.ahead
+        return seen.quantiles + (point - seen.quantiles[:, median])[:, None]
+
     def run() -> Iterator[Part]:
-        for members, ridge in folds:
-            for first in range(0, len(members), BATCH):
-                part = split.take(members[first : first + BATCH])
-                contexts, target, quantiles, _ = part.tensors()
-                point = torch.from_numpy(ridge.predict(contexts.numpy()))
-                memory = quantiles + (point - quantiles[:, median])[:, None]
-                yield Part(target, quantiles, memory, contexts, part.channels())
+        for stretch, positions in enumerate(members):
+            for first in range(0, len(positions), BATCH):
+                which = positions[first : first + BATCH]
+                seen = look_from_outside(split, which, cross_fit, own)
+                found = recall(seen, stretch)
+                yield Part(seen.target, seen.quantiles, found, seen.contexts, seen.channels)
 
     return run
 
 
 def fit_out_of_fold(
-    split: Split, folds: Folds, start: Fusion, *, season: int, config: FusionConfig
+    split: Split,
+    cross_fit: CrossFit,
+    own: Ridge,
+    start: Fusion,
+    *,
+    season: int,
+    config: FusionConfig,
+    memory: Memory | None = None,
 ) -> OutOfFold:
     """Find weights, widths and losses on out-of-fold training windows.
 
     Args:
         split: Training windows.
-        folds: Positions of windows with a ridge that has not seen their steps.
+        cross_fit: Ridges and levels that do not know them.
+        own: The ridge of windows that have none.
         start: Spread factors of the memory in closed form.
         season: Steps in a season.
         config: Blocks, shrinkage and candidates.
+        memory: A memory that does not know them; as it is in closed form if not given.
 
     Returns:
         All that the choice of the fusion needs of them.
     """
     levels, block = split.forecasts.levels, config.block
     median = levels.index(0.5)
-    thinned = thin_folds(folds, split.windows.horizon)
-    parts = ridge_parts(split, thinned)
+    members = cross_fit.members(MOST_STEPS // split.windows.horizon)
+    parts = cross_fit_parts(split, cross_fit, own, members, memory)
     sums = MixtureSums.collect(parts, median=median, season=season, config=config)
     alone, mixed = sums.alone(0.0), sums.mixed(0.0)
-    none = (0.0,) * len(start.factor)
-    memory = Fusion(block, _weights(alone[0]), none, start.factor, gate=config.gate)
-    naive = Naive(_weights(mixed[1]), _weights(mixed[2]), season)
-    fused = Fusion(block, _weights(mixed[0]), none, start.factor, naive=naive, gate=config.gate)
+    stretches = []
+    for stretch, known in enumerate(cross_fit.has_past):
+        one = [m if n == stretch else m[:0] for n, m in enumerate(members)]
+        some = cross_fit_parts(split, cross_fit, own, one, memory)
+        found = MixtureSums.collect(some, median=median, season=season, config=config)
+        stretches.append(found.stretch(level_known=bool(known)))
+    alone, mixed = (steadied(stretches, weights, 0.0) for weights in (alone, mixed))
+    alone[-1] = 0
+    blocks = len(start.factor)
+    none, half, ones = (0.0,) * blocks, (0.5,) * blocks, (1.0,) * blocks
+    factor = start.factor if memory is None else ones  # what has learnt holds its own
+    single = Fusion(block, _weights(alone[0]), none, factor, gate=config.gate)
+    naive = Naive.of(mixed[1:], season)
+    fused = replace(single, location=_weights(mixed[0]), naive=naive)
     errors, channels = _scaled_errors(parts, fused, median)
     knots = spread_knots(errors.shape[1])
     offsets = _quantiles(errors, knots, levels, median)
     names, scale = _channel_scales(errors, channels, block)
-    ones, half = (1.0,) * len(none), (0.5,) * len(none)
     residuals = Residuals(half, ones, knots, tuple(tuple(map(float, line)) for line in offsets))
-    own = {}
+    own_weights = {}
     if config.groups == "channel":
-        medians = (fused.location, naive.last_value, naive.seasonal)
-        own = {n: Channel(*medians, _weights(s)) for n, s in zip(names, scale, strict=True)}
+        medians = (fused.location, naive.last_value, naive.seasonal, naive.long_run)
+        own_weights = {n: Channel(*medians, _weights(s)) for n, s in zip(names, scale, strict=True)}
     states = [
-        Fusion(block, none, none, start.factor),
-        memory,
+        Fusion(block, none, none, factor),
+        single,
         fused,
-        Fusion(block, fused.location, ones, start.factor, naive=naive, gate=config.gate),
-        Fusion(block, fused.location, half, start.factor, {}, naive, residuals, own, config.gate),
+        replace(fused, spread=ones),
+        replace(fused, spread=half, residuals=residuals, channels=own_weights),
     ]
-    windows = split.windows.take(np.concatenate([members for members, _ in thinned]))
+    windows = split.windows.take(np.concatenate(members))
     return OutOfFold(
         season=season,
         alone=alone,
         mixed=mixed,
+        stretch_gram=np.stack([stretch.gram for stretch in stretches]),
+        stretch_moment=np.stack([stretch.moment for stretch in stretches]),
         knots=np.array(knots),
         offsets=offsets,
         channels=names,
@@ -114,7 +150,7 @@ def fit_out_of_fold(
 def _scaled_errors(
     parts: Parts, fusion: Fusion, median: int
 ) -> tuple[torch.Tensor, NDArray[np.str_]]:
-    """Errors of the fused median in standard deviations of the context, and their channels.
+    """Errors of the fused median in the unit of residuals, and their channels.
 
     They are NaN where the target is unknown or the context constant. Shapes ``(N, H)``, ``(N,)``.
     """
@@ -123,8 +159,8 @@ def _scaled_errors(
         if part.contexts is None or part.channels is None:
             raise ValueError("windows without contexts or channels")
         error = part.target - part.fuse(fusion, median)[:, median]
-        scale = context_scale(part.contexts)
-        errors.append(torch.where(scale > 0, error / scale, torch.nan))
+        unit = residual_unit(context_scale(part.contexts))
+        errors.append(torch.where(unit > 0, error / unit, torch.nan))
         channels.append(part.channels)
     return torch.cat(errors), np.concatenate(channels)
 

@@ -11,6 +11,7 @@ from tsmemory.backbones import Backbone, BackboneError, load_backbone
 from tsmemory.memory.adapter import AdapterConfig
 from tsmemory.memory.errors import ForecasterError
 from tsmemory.memory.fusion import Fusion
+from tsmemory.memory.known_series import KnownSeries
 from tsmemory.memory.profiles import Adapter, AnyConfig, build_adapter, config_from_json
 
 
@@ -53,15 +54,15 @@ def _check_key_length(backbone: Backbone, config: AdapterConfig, which: str) -> 
 
 def read_memory(
     config: Mapping[str, Any], state: Mapping[str, torch.Tensor]
-) -> tuple[Adapter, Fusion]:
-    """Build the adapter and the fusion that a configuration describes.
+) -> tuple[Adapter, Fusion, KnownSeries]:
+    """Build the adapter, the fusion and the table of series that a configuration describes.
 
     Args:
-        config: With ``adapter`` (sizes that name their profile) and ``fusion``.
+        config: With ``adapter`` (sizes that name their profile), ``fusion`` and ``series``.
         state: The adapter's tensors by name.
 
     Returns:
-        Both.
+        All three; the adapter in inference mode.
 
     Raises:
         ForecasterError: The configuration is not whole or does not fit the tensors.
@@ -69,7 +70,8 @@ def read_memory(
     try:
         adapter = build_adapter(config_from_json(config["adapter"]))
         adapter.load_state_dict(state)
-        return adapter, Fusion.from_json(config["fusion"])
+        series = KnownSeries.from_json(config["series"])
+        return adapter.eval(), Fusion.from_json(config["fusion"]), series
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ForecasterError(
             f"config.json does not describe a forecaster, or not these weights: {error!r}"

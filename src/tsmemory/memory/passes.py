@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from tsmemory.backbones import Backbone, Origins
 from tsmemory.backbones.levels import at_levels
 from tsmemory.memory.adapter import MemoryAdapter
-from tsmemory.memory.contexts import Real, put_level_back, take_level_off
+from tsmemory.memory.contexts import Real
 from tsmemory.memory.fusion import Fusion
-from tsmemory.memory.instance_norm import instance_normalise
+from tsmemory.memory.instance_norm import Normalised, instance_normalise
+from tsmemory.memory.known_series import KnownSeries
 from tsmemory.memory.origins import asked_at, take_origins
 from tsmemory.memory.profiles import Adapter
 from tsmemory.series.series_set import Float
@@ -24,11 +25,13 @@ class Asked:
     Attributes:
         contexts: NaN where missing, in the user's own unit. Shape ``(B, L)``.
         origins: Where they end, for backbones that look forecasts up.
+        items: Series of each context, where known. Shape ``(B,)``.
         channels: Channel of each context, where known. Shape ``(B,)``.
     """
 
     contexts: Real
     origins: Origins | None = None
+    items: NDArray[np.str_] | None = None
     channels: NDArray[np.str_] | None = None
 
 
@@ -37,6 +40,7 @@ def forecast_batches(
     adapter: Adapter,
     fusion: Fusion,
     asked: Asked,
+    known: KnownSeries,
     *,
     horizon: int,
     levels: tuple[float, ...],
@@ -49,6 +53,7 @@ def forecast_batches(
         adapter: Its memory, in inference mode.
         fusion: How both are fused.
         asked: What is to be forecast.
+        known: The series that the memory was made from.
         horizon: H; beyond the adapter's horizon the backbone stands.
         levels: Levels asked for.
         batch_size: Contexts in one pass.
@@ -61,19 +66,23 @@ def forecast_batches(
     median = np.empty((count, horizon), dtype=np.float32)
     for first in range(0, count, batch_size):
         part = slice(first, first + batch_size)
-        near, level = take_level_off(asked.contexts[part])
+        contexts = asked.contexts[part]
+        items, channels = (
+            None if names is None else names[part] for names in (asked.items, asked.channels)
+        )
+        unit = known.unit(contexts, items, channels)
         fused = fuse(
             backbone,
             adapter,
             fusion,
-            near,
+            unit.reduce(contexts),
             horizon,
-            take_origins(asked.origins, part, loc=level),
-            None if asked.channels is None else asked.channels[part],
+            take_origins(asked.origins, part, unit),
+            channels,
         )
         chosen = at_levels(fused, native, levels).transpose(0, 2, 1)
-        quantiles[part] = put_level_back(chosen, level)
-        median[part] = put_level_back(fused[:, middle], level)
+        quantiles[part] = unit.restore(chosen)
+        median[part] = unit.restore(fused[:, middle])
     return quantiles, median
 
 
@@ -97,10 +106,11 @@ def fuse(
     inputs = (given.to(device), frozen.to(device), torch.from_numpy(output.keys).to(device))
     if isinstance(adapter, MemoryAdapter):
         normal = instance_normalise(inputs[0])  # once for both: at batch 1 every operation counts
-        memory, scale = adapter(*inputs, normal).cpu(), normal.scale.cpu()
+        memory = adapter(*inputs, normal).cpu()
+        normal = Normalised(*(tensor.cpu() for tensor in normal))
     else:
-        memory, scale = adapter(*inputs).cpu(), None
-    fused = fusion.apply(frozen, memory, median, given, channels, scale).numpy()
+        memory, normal = adapter(*inputs).cpu(), None
+    fused = fusion.apply(frozen, memory, median, given, channels, normal).numpy()
     # Equal quantiles may have come apart by a rounding; elsewhere this changes nothing.
     ascending: Float = np.maximum.accumulate(fused, axis=1)
     if horizon <= known.shape[2]:

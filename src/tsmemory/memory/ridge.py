@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from tsmemory.memory.instance_norm import bridge_gaps, instance_normalise
 from tsmemory.series.series_set import Float, SeriesSet
@@ -190,16 +191,30 @@ def out_of_fold_ridges(
         windows than a tenth is omitted.
     """
     total = RidgeSums.collect(fit, series)
-    span = fit.context_length + fit.horizon
-    calendar, query_calendar = fit.calendar(series), queries.calendar(series)
     result = []
     for members in blocked_folds(queries, series, folds):
         if len(members) == 0:
             continue
-        low, high = query_calendar[members].min() - span, query_calendar[members].max() + span
-        overlapping = np.flatnonzero((calendar > low) & (calendar < high))
-        if len(fit) - len(overlapping) < len(fit) / 10:
+        known = overlapping(fit, queries.take(members), series)
+        if (~known).sum() < len(fit) / 10:
             continue
-        rest = total - RidgeSums.collect(fit.take(overlapping), series)
+        rest = total - RidgeSums.collect(fit.take(np.flatnonzero(known)), series)
         result.append((members, rest.solve([penalty])[0]))
     return result
+
+
+def overlapping(fit: Windows, stretch: Windows, series: SeriesSet) -> NDArray[np.bool_]:
+    """Which windows share a step of the calendar with a stretch of others, or lie among them.
+
+    Args:
+        fit: N windows.
+        stretch: Windows of one stretch of time.
+        series: The rows.
+
+    Returns:
+        Shape ``(N,)``.
+    """
+    span = fit.context_length + fit.horizon
+    calendar, taken = fit.calendar(series), stretch.calendar(series)
+    inside = (calendar > taken.min() - span) & (calendar < taken.max() + span)
+    return np.asarray(inside)

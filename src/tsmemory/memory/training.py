@@ -9,19 +9,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from tsmemory.memory.adapter import MemoryAdapter
 from tsmemory.memory.closed_form import ClosedForm
-from tsmemory.memory.config import GuardConfig, ObjectiveConfig, TrainingConfig
-from tsmemory.memory.fused_loss import best_scalar_fusion, fused_loss
+from tsmemory.memory.config import FusionConfig, ObjectiveConfig, TrainingConfig
+from tsmemory.memory.course import Course, held_fusion, ridges_of
+from tsmemory.memory.fused_loss import best_scalar_fusion
 from tsmemory.memory.fusion import Fusion
 from tsmemory.memory.fusion_fit import block_losses
-from tsmemory.memory.guard import pooled_gain
+from tsmemory.memory.guard import Evidence, pooled_gain
 from tsmemory.memory.lessons import Lessons
-from tsmemory.memory.paper_adapter import PaperConfig
-from tsmemory.memory.profiles import Adapter, AnyConfig, build_adapter
+from tsmemory.memory.profiles import Adapter, AnyConfig
+from tsmemory.memory.rehearsal import Rehearsal
 from tsmemory.memory.seeded import SeededAdapters
 from tsmemory.memory.split import Split, evenly, memory_parts
-from tsmemory.progress import track
 from tsmemory.teacher.synthesis import TeacherTargets
 
 logger = logging.getLogger(__name__)
@@ -45,35 +44,7 @@ class Distilled:
     verdict: dict[str, object]
 
 
-@dataclass(frozen=True)
-class _Course:
-    """All that training needs and that does not depend on the seed."""
-
-    lessons: Lessons
-    validation: Split
-    closed_form: ClosedForm
-    adapter: AnyConfig
-    config: TrainingConfig
-    guard: GuardConfig
-    stride: int
-
-    def start(self) -> Adapter:
-        """The adapter before the first step: the closed form, or random weights."""
-        model = build_adapter(self.adapter)
-        if isinstance(model, MemoryAdapter):
-            factor = torch.tensor(self.closed_form.start.factor)
-            model.start_from(self.closed_form.ridge, factor)
-        return model
-
-    def loss(self, model: Adapter, split: Split) -> float:
-        """Fused loss, with the fusion that holds during training or else the best scalar one."""
-        held = self.lessons.held
-        if held is None:
-            return best_scalar_fusion(model, split)[1]
-        return fused_loss(model, split, held)
-
-
-def distil(
+def distil_seeds(
     train: Split,
     validation: Split,
     targets: TeacherTargets,
@@ -82,15 +53,17 @@ def distil(
     adapter: AnyConfig,
     objective_config: ObjectiveConfig,
     config: TrainingConfig,
-    guard: GuardConfig,
+    fusion: FusionConfig,
     stride: int,
-    seed: int,
-) -> Distilled:
-    """Train an adapter, stopping on the fused validation loss.
+    seeds: Sequence[int],
+    label: str | None = None,
+) -> tuple[SeededAdapters, list[dict[str, Any]]]:
+    """Train an adapter for every seed, stopping on the fused validation loss.
 
     In the default profile it starts from the closed form, and training that does not help is
-    undone: the state before the first step is a candidate, and what was trained is kept only if a
-    blocked test on validation shows it better than that. In the paper profile it starts from random
+    undone: the state before the first step is a candidate, no more passes are made than helped in a
+    rehearsal, and what was trained is kept only if a blocked test on validation and on the
+    rehearsal's stretches shows it better than that. In the paper profile it starts from random
     weights, and what keeps a useless one away is the guard on its fusion.
 
     Args:
@@ -102,48 +75,25 @@ def distil(
         adapter: Sizes; they say which profile it is.
         objective_config: Terms and gates.
         config: Optimiser and schedule.
-        guard: The test that the trained part has to pass.
+        fusion: Candidates, and the test that the trained part has to pass.
         stride: Steps between consecutive validation origins.
-        seed: Seed of initial weights, order of windows and dropout.
+        seeds: Seeds of initial weights, order of windows and dropout; the first one rehearses.
+        label: What reports call the adapters; their profile if not given.
 
     Returns:
-        The adapter with what was found on the way.
-    """
-    held = _held_fusion(adapter, closed_form)
-    lessons = Lessons.prepare(train, targets, objective_config, held)
-    course = _Course(lessons, validation, closed_form, adapter, config, guard, stride)
-    return _take(course, seed)
-
-
-def distil_seeds(
-    train: Split,
-    validation: Split,
-    targets: TeacherTargets,
-    *,
-    closed_form: ClosedForm,
-    adapter: AnyConfig,
-    objective_config: ObjectiveConfig,
-    config: TrainingConfig,
-    guard: GuardConfig,
-    stride: int,
-    seeds: Sequence[int],
-    label: str | None = None,
-) -> tuple[SeededAdapters, list[dict[str, Any]]]:
-    """Distil once for every seed; see :func:`distil`.
-
-    Reports call the adapters by ``label``, or by their profile if there is none.
-
-    Returns:
-        The adapters, and the loss curves of all seeds, a line for each seed and epoch.
+        The adapters, and the loss curves of all seeds, a line for each seed and epoch; those of the
+        rehearsal follow, with ``rehearsal`` instead of the other losses.
     """
     label = label or adapter.profile
-    held = _held_fusion(adapter, closed_form)
-    lessons = Lessons.prepare(train, targets, objective_config, held)
-    course = _Course(lessons, validation, closed_form, adapter, config, guard, stride)
+    held, ridges = held_fusion(adapter, closed_form), ridges_of(adapter, closed_form)
+    lessons = Lessons.prepare(train, targets, objective_config, held, ridges)
+    course = Course(lessons, validation, closed_form, adapter, config, fusion, stride)
+    rehearsal = course.rehearse(seeds[0])
+    known = None if rehearsal is None else course.out_of_fold(rehearsal)
     adapters, report, curves = {}, {}, []
     for seed in seeds:
         logger.info("Distilling, profile %s, seed %d", label, seed)
-        found = _take(course, seed)
+        found = _take(course, seed, rehearsal)
         adapters[seed] = found.adapter
         kept = found.trained_part_kept
         report[str(seed)] = {"profile": label, "trained_part_kept": kept, **found.verdict}
@@ -156,39 +106,29 @@ def distil_seeds(
             found.verdict["compared_with"],
             found.verdict["p_value"],
         )
-    return SeededAdapters(adapters, report), curves
+    if rehearsal is not None:
+        curves += rehearsal.history(seeds[0])
+    return SeededAdapters(adapters, report, known), curves
 
 
-def _held_fusion(adapter: AnyConfig, closed_form: ClosedForm) -> Fusion | None:
-    """The closed form's location weights; the paper profile trains the memory on its own.
-
-    Those weigh the ridge: a memory that corrects the backbone alone counts in full.
-    """
-    if isinstance(adapter, PaperConfig):
-        return None
-    start = closed_form.start
-    ones = (1.0,) * len(start.factor)  # the factors are inside the adapter already
-    location = ones if adapter.base == "backbone" else start.location
-    return Fusion(start.block, location, ones, ones)
-
-
-def _take(course: _Course, seed: int) -> Distilled:
+def _take(course: Course, seed: int, rehearsal: Rehearsal | None) -> Distilled:
     """Train with one seed."""
     with torch.random.fork_rng(devices=[]):  # the caller's generator stays where it was
         torch.manual_seed(seed)
         rng = np.random.default_rng(seed)
         model = course.start()
         untrained = copy.deepcopy(model)
-        history, best_state, trained = _train(course, model, rng)
+        epochs = course.config.epochs if rehearsal is None else rehearsal.epochs
+        history, best_state, trained = _train(course, model, rng, epochs)
     model.load_state_dict(best_state)
-    verdict = _trained_gain(course, model, untrained, rng)
+    verdict = _trained_gain(course, model, untrained, rng, rehearsal)
     passed = course.lessons.held is None or bool(verdict["open"])
     kept = trained and passed
     return Distilled((model if kept else untrained).eval(), history, kept, verdict)
 
 
 def _train(
-    course: _Course, model: Adapter, rng: np.random.Generator
+    course: Course, model: Adapter, rng: np.random.Generator, epochs: int
 ) -> tuple[list[dict[str, Any]], dict[str, torch.Tensor], bool]:
     """Train until validation has not improved for some epochs.
 
@@ -196,16 +136,14 @@ def _train(
         The loss curve, the best state, and whether it is another than the first.
     """
     config, validation = course.config, course.validation
-    optimiser = torch.optim.AdamW(
-        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-    )
+    optimiser = course.optimiser(model)
     watched = validation.take(evenly(len(validation.windows), config.validation_windows))
     best, best_epoch = course.loss(model, watched), 0
     best_state = copy.deepcopy(model.state_dict())
     history: list[dict[str, Any]] = [{"epoch": 0, "validation": best, "best": True}]
-    for epoch in range(1, config.epochs + 1):
+    for epoch in range(1, epochs + 1):
         order = rng.permutation(len(course.lessons))
-        terms = _train_once(course, model, optimiser, order, epoch)
+        terms = course.learn("Distilling", model, optimiser, order, epoch)
         loss = course.loss(model, watched)
         history.append({"epoch": epoch, **terms, "validation": loss, "best": loss < best})
         logger.info("Epoch %d: training %.5f, validation %.5f", epoch, terms["total"], loss)
@@ -217,33 +155,14 @@ def _train(
     return history, best_state, best_epoch > 0
 
 
-def _train_once(
-    course: _Course,
-    model: Adapter,
-    optimiser: torch.optim.Optimizer,
-    order: np.ndarray,
-    epoch: int,
-) -> dict[str, float]:
-    """One pass over the training windows in the given order; the mean of each term."""
-    size = course.config.batch_size
-    batches = [np.sort(order[first : first + size]) for first in range(0, len(order), size)]
-    sums: dict[str, float] = {}
-    model.train()
-    for chosen in track(batches, f"Distilling, epoch {epoch}"):
-        terms = course.lessons.terms(model, chosen)
-        optimiser.zero_grad()
-        terms["total"].backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), course.config.gradient_clip)
-        optimiser.step()
-        for name, value in terms.items():
-            sums[name] = sums.get(name, 0.0) + value.item() / len(batches)
-    return sums
-
-
 def _trained_gain(
-    course: _Course, trained: Adapter, untrained: Adapter, rng: np.random.Generator
+    course: Course,
+    trained: Adapter,
+    untrained: Adapter,
+    rng: np.random.Generator,
+    rehearsal: Rehearsal | None,
 ) -> dict[str, object]:
-    """Whether training shows a gain on blocks of validation.
+    """Whether training shows a gain on blocks of validation, and of the rehearsal.
 
     Over the closed form in the default profile; in the paper profile, which has none, over the
     frozen backbone.
@@ -267,7 +186,18 @@ def _trained_gain(
         windows.calendar(validation.series) + windows.context_length,
         steps_ahead=windows.horizon,
         stride=course.stride,
-        config=course.guard,
+        config=course.fusion.guard,
         rng=rng,
+        training=_rehearsed(course, rehearsal),
     )
-    return {"compared_with": compared_with, **verdict}
+    rehearsed = {} if rehearsal is None else {"rehearsed_epochs": rehearsal.epochs}
+    return {"compared_with": compared_with, **verdict, **rehearsed}
+
+
+def _rehearsed(course: Course, rehearsal: Rehearsal | None) -> Evidence | None:
+    """Losses of the trained part and of the closed form on stretches that neither knows."""
+    stage, weight = course.stage(), course.fusion.training_weight
+    if rehearsal is None or stage is None or rehearsal.epochs == 0 or weight == 0:
+        return None
+    losses = stage.losses(rehearsal.recall), stage.losses(course.untrained)
+    return Evidence(*losses, stage.origins(), weight)

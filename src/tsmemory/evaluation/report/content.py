@@ -8,7 +8,12 @@ from typing import Any
 import pandas as pd
 
 from tsmemory.evaluation.plots import draw_calibration, draw_fans, draw_fusion, draw_skill
-from tsmemory.evaluation.report.memory_tables import cost_tables, fusion_tables, teacher_tables
+from tsmemory.evaluation.report.memory_tables import (
+    cost_tables,
+    fusion_tables,
+    oracle_table,
+    teacher_tables,
+)
 from tsmemory.evaluation.report.parts import Chart, Report, Section
 from tsmemory.evaluation.report.run_tables import (
     backbone_table,
@@ -40,6 +45,7 @@ class Results:
         cost: Table ``method, horizon, batch, metric, value``.
         fans: Table ``kind, label, skill, step, method, level, value``.
         fusion: Fusions by seed; the first is shipped.
+        oracle_gap: Table ``quantity, first_step, last_step, chosen, oracle, gap``.
         teacher: Single figures of the teacher.
         teacher_diagnosis: Table ``split, embargo, horizon, metric, value, queries``.
         run: The run's own card; see :func:`describe_run`.
@@ -51,6 +57,7 @@ class Results:
     cost: pd.DataFrame
     fans: pd.DataFrame
     fusion: Mapping[str, Any]
+    oracle_gap: pd.DataFrame
     teacher: Mapping[str, Any]
     teacher_diagnosis: pd.DataFrame
     run: Mapping[str, Any]
@@ -180,7 +187,7 @@ def _memory_sections(results: Results) -> list[Section]:
                 "What the forecast is mixed from, chosen without the test split. Where the guard "
                 "saw no gain, the backbone stands alone.",
             ),
-            tuple(fusion_tables(results.fusion)),
+            (*fusion_tables(results.fusion), oracle_table(results.oracle_gap)),
             (
                 Chart(
                     "fusion",

@@ -16,6 +16,7 @@ _WEIGHTS = {
     "memory": "median: memory",
     "last_value": "median: last value",
     "seasonal_naive": "median: seasonal naive",
+    "long_run": "median: long-run level",
     "width_memory": "spread: memory",
     "width_residuals": "spread: residuals",
     "factor": "factor on spread",
@@ -90,6 +91,38 @@ def fusion_blocks(fusion: Mapping[str, Any]) -> list[dict[str, Any]]:
         }
         for place, shares in enumerate(Fusion.from_json(fusion).explain())
     ]
+
+
+def oracle_table(oracle_gap: pd.DataFrame) -> Table:
+    """The fused median's error beside that of the weights that the test split would have chosen.
+
+    Those are never used; they tell what choosing without the test split costs.
+
+    Args:
+        oracle_gap: Table ``quantity, first_step, last_step, chosen, oracle, gap``.
+
+    Returns:
+        The errors by horizon block; its data hold the weights too.
+    """
+    *blocks, whole = records(oracle_gap[oracle_gap["quantity"] == "mse"])
+    steps = [f"{line['first_step']}-{line['last_step']}" for line in blocks]
+    rows = [
+        (
+            Cell(name),
+            *(Cell(number(line[column])) for column in ("chosen", "oracle")),
+            Cell(MISSING if line["gap"] is None else percent(line["gap"])),
+        )
+        for name, line in zip([*steps, "all"], [*blocks, whole], strict=True)
+    ]
+    return Table.bounded(
+        "oracle_gap",
+        "Squared error of the fused median, and what weights chosen on the test split itself, "
+        "which are used nowhere, would have made of it",
+        ("steps", "chosen without the test split", "oracle", "gap"),
+        rows,
+        data=records(oracle_gap),
+        folded=True,
+    )
 
 
 def teacher_tables(summary: Mapping[str, Any], diagnosis: pd.DataFrame) -> list[Table]:

@@ -118,6 +118,7 @@ class MainWay:
             validation_forecasts=self.validation_forecasts.up_to(horizon),
             test_forecasts=self.test_forecasts.up_to(horizon),
             neighbours=self.neighbours.take(chosen),
+            closed_form=self.closed_form.of_windows(chosen),
         )
 
     def retaught(self, settings: Settings, workspace: ShardCache, seed: int) -> "MainWay":

@@ -91,7 +91,7 @@ def _base(name: Base) -> Callable[[Settings], Settings]:
         given = settings.distillation
         return settings.with_distillation(
             adapter=replace(given.adapter, base=name),
-            fusion=replace(given.fusion, training_blocks=0.0),
+            fusion=replace(given.fusion, training_weight=0.0),
         )
 
     return change

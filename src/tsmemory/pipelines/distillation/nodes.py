@@ -126,7 +126,7 @@ def distil_adapter(
         adapter=sizes,
         objective_config=params.objective,
         config=params.training,
-        guard=params.fusion.guard,
+        fusion=params.fusion,
         stride=windowing.strides.validation,
         seeds=params.seeds,
         label=label_run(
@@ -182,7 +182,9 @@ def fuse_and_guard(
             config=params.fusion,
             rng=np.random.default_rng(seed),
             season=season_length(series.freq),
-            training=closed_form.out_of_fold if params.profile == "default" else None,
+            training=adapter.evidence(training_seed, closed_form)
+            if params.profile == "default"
+            else None,
         )
         for training_seed, model in adapter.adapters.items()
     }
@@ -195,7 +197,10 @@ def fuse_and_guard(
 def export_forecaster(
     adapter: SeededAdapters,
     fusion: dict[str, Any],
+    series: SeriesSet,
+    window_index: pd.DataFrame,
     panel_summary: dict[str, Any],
+    windowing: WindowingParams,
     backbone: BackboneParams,
     domain: str,
 ) -> MemoryForecaster:
@@ -204,7 +209,10 @@ def export_forecaster(
     Args:
         adapter: The adapters; the first seed's is shipped.
         fusion: Fusions by seed.
+        series: The rows, whose training means and deviations the artefact knows.
+        window_index: All windows.
         panel_summary: Holds the panel's frequency.
+        windowing: Lengths.
         backbone: Which backbone the artefact is tied to.
         domain: Name of the domain.
 
@@ -213,11 +221,15 @@ def export_forecaster(
     """
     from tsmemory.memory.forecaster import MemoryForecaster
     from tsmemory.memory.fusion import Fusion
+    from tsmemory.memory.known_series import KnownSeries
 
+    lengths = (windowing.context_length, windowing.longest)
+    train = Windows.from_table(window_index, "train", *lengths)
     return MemoryForecaster(
         load_configured_backbone(backbone, panel_summary),
         adapter.shipped,
         Fusion.from_json(next(iter(fusion.values()))),
+        KnownSeries.from_training(series, train),
         backbone_source=backbone.name,
         backbone_options=backbone_options(backbone, panel_summary),
         domain=domain_name(domain, None),

@@ -20,7 +20,7 @@ PROFILES: Mapping[str, Mapping[str, Any]] = {
     "default": {
         "targets": "teacher",
         "objective": {"form": "paper"},
-        "training": {"epochs": 10, "patience": 2},
+        "training": {"epochs": 20, "patience": 2},
     },
     "paper": {
         "targets": "published",

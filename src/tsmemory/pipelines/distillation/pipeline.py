@@ -68,7 +68,10 @@ def create_pipeline(**_: Any) -> Pipeline:
                 inputs=[
                     "adapter",
                     "fusion",
+                    "series_set",
+                    "window_index",
                     "panel_summary",
+                    "params:windowing",
                     "params:backbone",
                     "params:domain",
                 ],

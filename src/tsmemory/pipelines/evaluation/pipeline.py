@@ -163,6 +163,7 @@ def create_pipeline(**_: Any) -> Pipeline:
                     "cost",
                     "forecast_fans",
                     "fusion",
+                    "oracle_gap",
                     "teacher_diagnosis",
                     "teacher_diagnosis_table",
                     "run_card",

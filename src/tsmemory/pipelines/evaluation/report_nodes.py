@@ -92,6 +92,7 @@ def write_report(
     cost: pd.DataFrame,
     forecast_fans: pd.DataFrame,
     fusion: dict[str, Any],
+    oracle_gap: pd.DataFrame,
     teacher_diagnosis: dict[str, Any],
     teacher_diagnosis_table: pd.DataFrame,
     run_card: dict[str, Any],
@@ -105,6 +106,7 @@ def write_report(
         cost: Latency and sizes.
         forecast_fans: Forecasts of three windows.
         fusion: Weights and the guard's verdicts, for each seed.
+        oracle_gap: The chosen weights beside those that the test split would have chosen.
         teacher_diagnosis: Single figures of the teacher.
         teacher_diagnosis_table: The teacher under each embargo and on validation.
         run_card: What :func:`describe_run` returned.
@@ -122,6 +124,7 @@ def write_report(
         cost=cost,
         fans=forecast_fans,
         fusion=fusion,
+        oracle_gap=oracle_gap,
         teacher=teacher_diagnosis,
         teacher_diagnosis=teacher_diagnosis_table,
         run=run_card,
