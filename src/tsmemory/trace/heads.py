@@ -3,11 +3,13 @@
     features = reduce(tokens)                           (B, N, D) > (B, F)
     median   = features W + b + skip * native           W is (F, H), or low rank over the horizon
     widths   = softplus(base + effect(mean token))      distances between adjacent quantiles
+               mixed with the native ones, by the same share
 
 all in the unit of the context's instance norm. The usual head flattens all of ``N * D`` features;
 the others reduce them first, or factor W. A head forecasts its longest horizon, and every step has
 weights of its own, so a shorter horizon is a slice of a longer one. A head may correct a share of
-the backbone's own forecast (``native``) instead of forecasting all by itself.
+the backbone's own forecast (``native``) instead of forecasting all by itself; it then takes as
+large a share of its spread, which knows of the context what residuals cannot tell.
 """
 
 from collections.abc import Sequence
@@ -32,7 +34,7 @@ class Head(nn.Module):
         reduce: ``(B, N, D)`` to ``(B, F)``.
         output: ``(B, F)`` to ``(B, H)``: ``nn.Linear``, or :class:`LowRank`.
         widths: Distances between quantiles; ``None`` for a point.
-        native: The backbone's own head, a share of whose median is added; ``None`` without.
+        native: The backbone's own head, a share of whose forecast is added; ``None`` without.
         skip: That share, which is found in closed form and held. Shape ``()``.
         reading: Which tokens it wants of :class:`~tsmemory.trace.encoder.PatchEncoder`.
         horizon: H, the longest it forecasts.
@@ -73,13 +75,21 @@ class Head(nn.Module):
         found: torch.Tensor = self.output(self.reduce(self.patches(tokens)))
         return found
 
+    def native_quantiles(self, tokens: torch.Tensor) -> torch.Tensor | None:
+        """The backbone's own, 0 beyond what it forecasts in one pass. Shape ``(B, Q, H)``."""
+        if self.native is None:
+            return None
+        found = self.native(tokens[:, self.reduce.tokens :])
+        return functional.pad(found, (0, self.horizon - found.shape[2]))
+
     def native_median(self, tokens: torch.Tensor) -> torch.Tensor:
         """The backbone's median, 0 beyond what it forecasts in one pass. Shape ``(B, H)``."""
-        if self.native is None:
-            return tokens.new_zeros(len(tokens), self.horizon)
-        states = tokens[:, self.reduce.tokens :]
-        median = self.native(states)[:, self.native.median]
-        return functional.pad(median, (0, self.horizon - median.shape[1]))
+        native = self.native_quantiles(tokens)
+        return (
+            tokens.new_zeros(len(tokens), self.horizon)
+            if native is None
+            else native[:, self.median]
+        )
 
     def point(self, tokens: torch.Tensor) -> torch.Tensor:
         """The median, in the instance-normalised unit. Shape ``(B, H)``."""
@@ -102,10 +112,18 @@ class Head(nn.Module):
             Quantiles, ascending over levels ``(B, Q, H')``, or the point ``(B, 1, H')``.
         """
         steps = check_horizon(horizon, self.horizon)
-        median = self.point(tokens)[:, None, :steps]
+        median = self.own(tokens)
+        native = self.native_quantiles(tokens)
+        if native is not None:
+            median = median + self.skip * native[:, self.median]
+        median = median[:, None, :steps]
         if self.widths is None:
             return median
         widths = self.widths(self.patches(tokens), steps)
+        if native is not None and self.native is not None:
+            known = torch.arange(steps, device=tokens.device) < self.native.horizon
+            share = (self.skip * known).clamp(0, 1)
+            widths = widths + share * (native.diff(dim=1)[:, :, :steps] - widths)
         height = functional.pad(widths.cumsum(dim=1), (0, 0, 1, 0))
         return height + (median - height[:, self.median : self.median + 1])
 
