@@ -158,10 +158,10 @@ def test_pooled_gain_weighs_every_known_value_alike(reference):
     assert verdict["open"] is True
 
 
-def training_of(gain, *, windows=400, most=10.0, blocks=3):
+def training_of(gain, *, windows=400, weight=1.0, blocks=3):
     """Training windows on which the candidate is better by a share."""
     reference = np.random.default_rng(7).gamma(4, 0.25, (windows, blocks))
-    return Evidence(reference * (1 - gain), reference, np.arange(windows), most)
+    return Evidence(reference * (1 - gain), reference, np.arange(windows), weight)
 
 
 def test_training_windows_speak_where_validation_is_too_short(reference):
@@ -183,9 +183,39 @@ def test_training_and_validation_are_joined_by_their_blocks(reference):
     assert helped["judged_on"] == "validation and training"
     assert helped["p_validation"] == alone
     assert helped["p_value"] < 0.05
-    assert (
-        helped["p_value"] < judge(noisy, few, training=training_of(0.1, most=2.0))[1][0]["p_value"]
-    )
+    softly = judge(noisy, few, training=training_of(0.1, weight=0.05))[1][0]
+    assert helped["p_value"] < softly["p_value"]
+
+
+def test_what_is_pooled_hears_training_too(reference):
+    few = reference[:50]
+    noisy = few * np.random.default_rng(3).normal(0.97, 0.3, few.shape)
+
+    def pooled(training=None, **settings):
+        return pooled_gain(
+            noisy,
+            few,
+            np.arange(50),
+            steps_ahead=4,
+            stride=1,
+            config=GuardConfig(**settings),
+            rng=np.random.default_rng(0),
+            training=training,
+        )
+
+    alone = pooled()
+    assert 0.05 < alone["p_value"] < 0.5
+    assert not alone["open"]
+    helped, hindered = pooled(training_of(0.1)), pooled(training_of(-0.1))
+    assert helped["p_value"] < 0.05
+    assert helped["open"]
+    assert hindered["p_value"] > alone["p_value"]
+    assert not hindered["open"]
+    assert pooled(training_of(-0.1), enabled=False)["open"]
+    for line in (helped, hindered):
+        assert line["skill"] == alone["skill"]  # of validation
+        assert line["p_validation"] == alone["p_value"]
+        assert line["judged_on"] == "validation and training"
 
 
 def test_what_validation_speaks_against_stays_shut(reference):
@@ -213,7 +243,7 @@ def test_a_silent_block_follows_an_open_one_at_a_milder_level(reference):
 def test_nothing_known_anywhere_is_no_evidence(reference):
     short, unknown = reference[:1], np.full((1, 3), np.nan)
     passed, lines = judge(
-        short, short, training=Evidence(unknown, unknown, np.zeros(1, dtype=int), 10.0)
+        short, short, training=Evidence(unknown, unknown, np.zeros(1, dtype=int), 1.0)
     )
     assert passed == (False, False, False)
     assert [line["judged_on"] for line in lines] == ["nothing"] * 3

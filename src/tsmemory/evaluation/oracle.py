@@ -45,7 +45,7 @@ def measure_oracle_gap(
         season=season,
         config=config,
     )
-    oracle = sums.mixed(0.0)
+    oracle = sums.best()
     best = _squared_errors(sums, dict.fromkeys(sums.channels, oracle))
     chosen = {name: _weights_of(fusion, name) for name in sums.channels}
     ours = _squared_errors(sums, chosen)

@@ -9,12 +9,11 @@ import torch
 from tsmemory.memory.adapter import MemoryAdapter
 from tsmemory.memory.closed_form import ClosedForm
 from tsmemory.memory.config import FusionConfig, TrainingConfig
-from tsmemory.memory.cross_fit import Outside
 from tsmemory.memory.fused_loss import best_scalar_fusion, fused_loss
 from tsmemory.memory.fusion import Fusion
 from tsmemory.memory.lessons import Lessons
 from tsmemory.memory.out_of_fold import OutOfFold
-from tsmemory.memory.out_of_fold_fit import fit_out_of_fold
+from tsmemory.memory.out_of_fold_fit import Memory, fit_out_of_fold
 from tsmemory.memory.paper_adapter import PaperConfig
 from tsmemory.memory.profiles import Adapter, AnyConfig, build_adapter
 from tsmemory.memory.rehearsal import Rehearsal, Stage, recall, rehearse
@@ -79,9 +78,10 @@ class Course:
                 rng=np.random.default_rng(seed),
             )
 
-    def untrained(self, seen: Outside, _stretch: int) -> torch.Tensor:
+    def untrained(self) -> Memory:
         """The memory before it has learnt anything."""
-        return recall(self.start(), seen)
+        start = self.start()
+        return lambda seen, _stretch: recall(start, seen)
 
     def out_of_fold(self, rehearsal: Rehearsal) -> OutOfFold | None:
         """What training windows say of the memory as it was rehearsed, if that has learnt."""

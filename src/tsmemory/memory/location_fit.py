@@ -187,6 +187,10 @@ class MixtureSums:
         others = shrunk_weights(gram[:-1, :-1], moment[:-1], shrinkage)
         return np.concatenate([others, np.zeros_like(others[:1])])
 
+    def best(self) -> Sums:
+        """Weights of all candidates with the least squared error. Shape ``(K, blocks)``."""
+        return shrunk_weights(self.gram.sum(axis=0), self.moment.sum(axis=0), 0.0)
+
     def stretch(self, *, level_known: bool = True) -> Stretch:
         """The sums over all channels.
 

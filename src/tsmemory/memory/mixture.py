@@ -100,7 +100,8 @@ class Mixture:
         by_channel = {}
         if config.groups == "channel" and len(sums.channels) > 1:
             for number, name in enumerate(sums.channels):
-                own = shrunk(sums.mixed(config.shrinkage, number), prior)
+                given = None if training is None else training.mixed_of(name)
+                own = shrunk(sums.mixed(config.shrinkage, number), given)
                 own = own * cut
                 own[-1] = np.minimum(mixed[-1], 1 - own[:-1].sum(axis=0))
                 by_channel[name] = (1 - config.shrinkage) * own + config.shrinkage * mixed

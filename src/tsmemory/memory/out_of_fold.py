@@ -32,6 +32,7 @@ class OutOfFold:
         season: Steps in a season.
         alone: Weights of the memory without other candidates. Shape ``(K, blocks)``.
         mixed: Weights of all candidates for the median. Shape ``(K, blocks)``.
+        channel_mixed: The same for each channel alone. Shape ``(C, K, blocks)``.
         stretch_gram: Sums over each stretch, from which weights follow; see
             :class:`~tsmemory.memory.location_fit.Stretch`. Shape ``(F, K, K, blocks)``.
         stretch_moment: Likewise. Shape ``(F, K, blocks)``.
@@ -47,6 +48,7 @@ class OutOfFold:
     season: int
     alone: NDArray[np.float64]
     mixed: NDArray[np.float64]
+    channel_mixed: NDArray[np.float64]
     stretch_gram: NDArray[np.float64]
     stretch_moment: NDArray[np.float64]
     knots: Int
@@ -100,6 +102,12 @@ class OutOfFold:
         known = ~np.isnan(self.losses[0])
         return independent_stretches(known, self.origin_time, block=block, stride=stride)
 
+    def mixed_of(self, channel: str) -> NDArray[np.float64]:
+        """Weights of a channel, those for all if it is unknown. Shape ``(K, blocks)``."""
+        if channel in self.channels:
+            return np.asarray(self.channel_mixed[self.channels.index(channel)])
+        return self.mixed
+
     def scale_of(self, channel: str) -> NDArray[np.float64]:
         """Relative size of a channel's residuals, 1 for an unknown one. Shape ``(blocks,)``."""
         if channel in self.channels:
@@ -134,6 +142,7 @@ _ALIKE = {"channels": "naive"}
 _ARRAYS = (
     "alone",
     "mixed",
+    "channel_mixed",
     "stretch_gram",
     "stretch_moment",
     "knots",

@@ -101,6 +101,7 @@ def fit_out_of_fold(
     parts = cross_fit_parts(split, cross_fit, own, members, memory)
     sums = MixtureSums.collect(parts, median=median, season=season, config=config)
     alone, mixed = sums.alone(0.0), sums.mixed(0.0)
+    by_channel = np.stack([sums.mixed(0.0, number) for number in range(len(sums.channels))])
     stretches = []
     for stretch, known in enumerate(cross_fit.has_past):
         one = [m if n == stretch else m[:0] for n, m in enumerate(members)]
@@ -136,6 +137,7 @@ def fit_out_of_fold(
         season=season,
         alone=alone,
         mixed=mixed,
+        channel_mixed=by_channel,
         stretch_gram=np.stack([stretch.gram for stretch in stretches]),
         stretch_moment=np.stack([stretch.moment for stretch in stretches]),
         knots=np.array(knots),

@@ -52,6 +52,8 @@ class Stage:
     def others(self, stretch: Int) -> Int:
         """Windows that share no step with those of a stretch."""
         known = np.flatnonzero(self.cross_fit.fold >= 0)
+        if len(stretch) == 0:
+            return known
         windows = self.train.windows
         shared = overlapping(windows.take(known), windows.take(stretch), self.train.series)
         return np.asarray(known[~shared])

@@ -120,8 +120,8 @@ def _take(course: Course, seed: int, rehearsal: Rehearsal | None) -> Distilled:
         untrained = copy.deepcopy(model)
         epochs = course.config.epochs if rehearsal is None else rehearsal.epochs
         history, best_state, trained = _train(course, model, rng, epochs)
-    model.load_state_dict(best_state)
-    verdict = _trained_gain(course, model, untrained, rng, rehearsal)
+        model.load_state_dict(best_state)
+        verdict = _trained_gain(course, model, untrained, rng, rehearsal)
     passed = course.lessons.held is None or bool(verdict["open"])
     kept = trained and passed
     return Distilled((model if kept else untrained).eval(), history, kept, verdict)
@@ -199,5 +199,5 @@ def _rehearsed(course: Course, rehearsal: Rehearsal | None) -> Evidence | None:
     stage, weight = course.stage(), course.fusion.training_weight
     if rehearsal is None or stage is None or rehearsal.epochs == 0 or weight == 0:
         return None
-    losses = stage.losses(rehearsal.recall), stage.losses(course.untrained)
+    losses = stage.losses(rehearsal.recall), stage.losses(course.untrained())
     return Evidence(*losses, stage.origins(), weight)
