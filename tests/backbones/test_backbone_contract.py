@@ -23,6 +23,7 @@ CASES = {
     "timesfm": ("timesfm", "tiny_timesfm", {}),
     "timesfm_quantile": ("timesfm", "tiny_timesfm", {"rollout": "quantile"}),
     "other_levels": ("chronos2", "tiny_chronos2", {"quantile_levels": (0.02, 0.1, 0.5, 0.77)}),
+    "trace": ("trace", "tiny_trace", {}),
     "seasonal_naive": ("seasonal_naive", "seasonal_naive", {"season": 12}),
 }
 

@@ -141,13 +141,13 @@ def test_the_loss_is_that_of_memories_that_do_not_know_the_window(learnable, cou
     assert stage.watch(rehearsal.recall) == pytest.approx(total / count, rel=1e-5)
     assert min(rehearsal.losses) == pytest.approx(total / count, rel=1e-5)
     plain = stage.parts(None, 10**9)()
-    before = stage.parts(course.untrained, 10**9)()
+    before = stage.parts(course.untrained(), 10**9)()
     for one, other in zip(plain, before, strict=True):  # untrained it is the closed form
         torch.testing.assert_close(
             one.memory[:, median], other.memory[:, median], atol=1e-4, rtol=1e-4
         )
     assert stage.losses(rehearsal.recall).shape == (len(stage.origins()), 3)
-    assert rehearsal.losses[0] == pytest.approx(stage.watch(course.untrained), rel=1e-5)
+    assert rehearsal.losses[0] == pytest.approx(stage.watch(course.untrained()), rel=1e-5)
 
 
 def test_no_more_passes_are_made_than_helped(learnable, closed_form, monkeypatch):

@@ -223,7 +223,7 @@ def _adapter(
     model.lora = GatedLora.attach(
         net, sites, rank=rank, alpha=config.lora.alpha_ratio, seed=int(rng.integers(2**31))
     )
-    if arm.sites == "all" or arm.sites == "qv":  # noqa: PLR1714 - narrows the type
+    if arm.sites == "all" or arm.sites == "qv":
         return LoraAdapter(model.lora)
     scoring = bench.examples(bench.windows.scoring, head)
     return LoraAdapter(model.lora, Rounds(model, scoring, arm.sites, config, rng))
