@@ -46,7 +46,11 @@ class Row:
 def default_settings(settings: Settings, params: AblationParams) -> Settings:
     """The default profile with the benchmark's seeds and epochs, guarded or not."""
     given = settings.distillation
-    training = replace(given.training, epochs=min(params.epochs, given.training.epochs))
+    training = replace(
+        given.training,
+        epochs=min(params.epochs, given.training.epochs),
+        rehearse=given.training.rehearse and params.guard,
+    )
     return (settings if params.guard else _without_guard(settings)).with_distillation(
         profile="default",
         targets="teacher",
@@ -98,9 +102,11 @@ def _base(name: Base) -> Callable[[Settings], Settings]:
 
 
 def _without_guard(settings: Settings) -> Settings:
-    fusion = settings.distillation.fusion
+    """Whatever was trained is used, wherever it was not shown to help."""
+    given = settings.distillation
     return settings.with_distillation(
-        fusion=replace(fusion, guard=replace(fusion.guard, enabled=False))
+        fusion=replace(given.fusion, guard=replace(given.fusion.guard, enabled=False)),
+        training=replace(given.training, rehearse=False),
     )
 
 
@@ -129,7 +135,7 @@ def ablation_rows(params: AblationParams) -> Mapping[str, Row]:
         "self_embargo": Row("teacher.embargo self, which leaks", _self_embargo),
         "no_ridge": Row(f"adapter.base backbone; {judged_alone}", _base("backbone")),
         "no_residual": Row(f"adapter.base ridge; {judged_alone}", _base("ridge")),
-        "no_guard": Row("fusion.guard.enabled false", _without_guard),
+        "no_guard": Row("fusion.guard.enabled and training.rehearse false", _without_guard),
         "paper": Row("", lambda settings: paper_settings(settings, params.paper)),
     }
     return {name: row for name, row in every.items() if name in ("default", *params.rows)}
