@@ -34,7 +34,7 @@ CHANGES = {
     "self_embargo": {"embargo": "self"},
     "no_ridge": {"adapter.base": "backbone", "fusion.training_weight": 0.0},
     "no_residual": {"adapter.base": "ridge", "fusion.training_weight": 0.0},
-    "no_guard": {"fusion.guard.enabled": False},
+    "no_guard": {"fusion.guard.enabled": False, "training.rehearse": False},
 }
 
 
