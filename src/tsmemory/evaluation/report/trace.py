@@ -43,6 +43,8 @@ _WORDS = {
     "random_k": "random K",
 }
 
+_SAME = 5e-5  # gains below it read 0.0 %
+
 
 @dataclass(frozen=True)
 class TraceTables:
@@ -99,6 +101,9 @@ def _verdict(summary: pd.DataFrame, level: float) -> tuple[str, ...]:
         gain = line[f"gain_over_{reference}"]
         if gain != gain:
             continue
+        if abs(gain) < _SAME:
+            said.append(f"The MSE of TRACE is that of {words}.")
+            continue
         ends = percent_interval(line[f"{reference}_low"], line[f"{reference}_high"])
         known = f" (gain {ends}, {100 * level:g} % interval over seeds)" if ends else ""
         said.append(
@@ -109,6 +114,11 @@ def _verdict(summary: pd.DataFrame, level: float) -> tuple[str, ...]:
         said.append(
             f"It trains {line['parameters']:,} parameters, {percent(line['fewer_parameters'])} "
             "fewer than linear probing."
+        )
+    if line["kept"] == 0:
+        said.append(
+            "In no seed did training help on validation: what TRACE forecasts with is the head in "
+            "closed form on the backbone as it is."
         )
     return tuple(said)
 
