@@ -1,3 +1,4 @@
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from tsmemory.backbones import load_backbone
 from tsmemory.trace.arms import ARMS, IMPORTANCE, run_arm, run_arms
 from tsmemory.trace.config import FineTuningConfig, HeadConfig
 from tsmemory.trace.errors import TraceError
+from tsmemory.trace.examples import Examples
 from tsmemory.trace.sites import lora_sites
 
 TRAINED = [name for name, arm in ARMS.items() if arm.trains]
@@ -40,11 +42,13 @@ def test_quantiles_ascend_and_do_not_depend_on_the_batch(name, runs, contexts):
 def test_no_row_is_worse_on_the_selection_part_than_its_start(name, runs, bench):
     run = runs[name]
     arm = ARMS[name]
-    head = SMALL.head if arm.head == "configured" else HeadConfig(kind=arm.head)
+    head = SMALL.head if arm.head == "configured" else HeadConfig(kind=arm.head, skip=False)
     selection = bench.examples(bench.windows.selection, head)
     watched = selection.fit_to(run.model).at_most(SMALL.training.selection_windows)
     start, *looks = run.history
-    loss = watched.mean_loss(run.model)
+    parts = watched.mean_losses(run.model)
+    loss = float(parts.sum())
+    assert (parts <= watched.mean_losses(bench.model(head)) + 1e-6).all()
     assert loss <= start["selection"] + 1e-6
     best = [line["selection"] for line in run.history if line["best"]][-1]
     assert loss == pytest.approx(best, abs=1e-5)
@@ -186,3 +190,13 @@ def test_one_round_of_adalora_fits_its_schedule(tiny_base):
     config = replace(SMALL, selection=one, training=FineTuningConfig(steps=4, check_every=2))
     run = run_arm(small_bench(tiny_base, config), "adalora", 0)
     assert run.parameters > run.head_parameters
+
+
+def test_a_better_spread_does_not_make_up_for_a_worse_median(tiny_base, monkeypatch):
+    bench = small_bench(tiny_base)
+    bench.start(SMALL.head)
+    looks = itertools.chain([(1.0, 1.0)], itertools.repeat((1.1, 0.1)))
+    monkeypatch.setattr(Examples, "mean_losses", lambda *_: torch.tensor(next(looks)))
+    assert not run_arm(bench, "lora_all", 0).kept
+    looks = itertools.chain([(1.0, 1.0)], itertools.repeat((1.0, 0.9)))
+    assert run_arm(bench, "lora_all", 0).kept

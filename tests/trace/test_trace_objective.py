@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from builders import LEVELS
-from tsmemory.trace.objective import horizon_weights, known_weight, row_losses
+from tsmemory.trace.objective import horizon_weights, known_weight, row_losses, step_losses
 
 
 def brute_force(quantiles, targets, weights, loss):
@@ -59,3 +59,15 @@ def test_known_weight_leaves_out_what_is_missing():
     targets = torch.tensor([[1.0, 2.0, float("nan")], [1.0, 2.0, 3.0]])
     found = known_weight(targets, torch.tensor([0.5, 0.25, 0.25]))
     np.testing.assert_allclose(found, [0.75, 1.0])
+
+
+def test_parts_are_those_that_rows_sum_up():
+    rng = np.random.default_rng(1)
+    quantiles, targets = torch.tensor(rng.normal(size=(2, 9, 3))), torch.tensor(rng.random((2, 3)))
+    targets[0, 1] = float("nan")
+    parts = step_losses(quantiles, targets, levels=LEVELS, loss="squared")
+    assert parts.shape == (2, 2, 3)
+    np.testing.assert_allclose(parts[0, 1], (quantiles[1, 4] - targets[1]) ** 2)
+    pinball = step_losses(quantiles, targets, levels=LEVELS, loss="quantile")
+    np.testing.assert_allclose(parts[1], pinball[0])
+    assert (parts[:, 0, 1] == 0).all()

@@ -181,15 +181,15 @@ class FineTuningConfig:
     check_every: int = 20
     patience: int = 5
     batch_size: int = 128
-    head_rate: float = 1e-4
-    lora_rate: float = 1e-3
+    head_rate: float = 1e-5
+    lora_rate: float = 3e-4
     gate_rate: float = 1e-2
     full_rate: float = 1e-4
     weight_decay: float = 0.01
     gradient_clip: float = 1.0
     selection_windows: int = 2048
     start_windows: int = 16384
-    penalties: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
+    penalties: tuple[float, ...] = (1e-2, 1e-1, 1.0, 10.0, 100.0, 1000.0)
 
     def __post_init__(self) -> None:
         _positive(self, "check_every", "patience", "batch_size", "gradient_clip")

@@ -11,7 +11,7 @@ from tsmemory.memory.split import evenly
 from tsmemory.series.series_set import Int, SeriesSet
 from tsmemory.series.windows import Windows
 from tsmemory.trace.model import TraceModel
-from tsmemory.trace.objective import horizon_weights, known_weight, row_losses
+from tsmemory.trace.objective import horizon_weights, known_weight, row_losses, step_losses
 
 BATCH = 256  # windows in a pass that learns nothing
 
@@ -70,8 +70,24 @@ class Examples:
         return found, known_weight(targets, weights)
 
     @torch.no_grad()
-    def mean_loss(self, model: TraceModel) -> float:
-        """Mean loss over the known steps, each weighing what it weighs in the table."""
-        parts = [batch.losses(model) for batch in self.batches()]
-        total, known = (float(sum(part[n].double().sum() for part in parts)) for n in (0, 1))
-        return total / max(known, 1e-12)
+    def mean_losses(self, model: TraceModel) -> Tensor:
+        """Each part of the loss, as the mean over horizons of a table has it.
+
+        A step's loss is the mean over the windows that know it: late windows know near steps only,
+        which would else count for more than the table lets them.
+
+        Args:
+            model: What forecasts.
+
+        Returns:
+            P parts, of :func:`step_losses`. Shape ``(P,)``, float64, on the CPU.
+        """
+        totals, counts = [], []
+        for batch in self.batches():
+            contexts, targets = batch.tensors(model.device)
+            parts = step_losses(model(contexts), targets, levels=model.levels, loss=self.loss)
+            totals.append(parts.double().sum(dim=1).cpu())
+            counts.append((~targets.isnan()).sum(dim=0).cpu())
+        total, count = torch.stack(totals).sum(dim=0), torch.stack(counts).sum(dim=0)
+        weights = horizon_weights(self.horizons).double() * (count > 0)
+        return (total / count.clamp_min(1) * weights).sum(dim=1) / weights.sum().clamp_min(1e-12)

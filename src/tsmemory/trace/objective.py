@@ -23,6 +23,40 @@ def horizon_weights(horizons: Sequence[int]) -> Tensor:
     return torch.stack([(step < h).float() / h for h in horizons]).mean(dim=0)
 
 
+def step_losses(
+    quantiles: Tensor,
+    targets: Tensor,
+    *,
+    levels: Sequence[float],
+    loss: Literal["quantile", "squared"],
+) -> Tensor:
+    """Parts of the loss of each window and step; missing steps count as forecast without error.
+
+    ``quantile`` has one part, twice the mean pinball loss (the CRPS up to the grid of levels).
+    ``squared`` has two: the squared error of the median, and the former for the distances to the
+    median, which then moves by the squared error alone.
+
+    Args:
+        quantiles: In train z units. Shape ``(B, Q, T)``.
+        targets: The same, NaN where missing. Shape ``(B, T)``.
+        levels: Quantile levels, the median among them. Length Q.
+        loss: Which.
+
+    Returns:
+        P parts. Shape ``(P, B, T)``.
+    """
+    known = ~targets.isnan()
+    targets = torch.where(known, targets, 0.0)
+    median = quantiles[:, list(levels).index(0.5)]
+    if loss == "squared":
+        quantiles = quantiles - (median - median.detach())[:, None]
+    level = torch.tensor(levels, dtype=quantiles.dtype, device=quantiles.device)[None, :, None]
+    difference = targets[:, None] - quantiles
+    pinball = 2 * torch.maximum(level * difference, (level - 1) * difference).mean(dim=1)
+    parts = [pinball] if loss == "quantile" else [(median - targets).square(), pinball]
+    return torch.stack(parts) * known
+
+
 def row_losses(
     quantiles: Tensor,
     targets: Tensor,
@@ -31,11 +65,7 @@ def row_losses(
     weights: Tensor,
     loss: Literal["quantile", "squared"],
 ) -> Tensor:
-    """Loss of each window; missing steps count as forecast without error.
-
-    ``quantile`` is twice the mean pinball loss (the CRPS up to the grid of levels). ``squared`` is
-    the squared error of the median plus the same of the distances to the median, which then moves
-    by the squared error alone.
+    """Loss of each window: :func:`step_losses` with all parts and steps summed up.
 
     Args:
         quantiles: In train z units. Shape ``(B, Q, T)``.
@@ -47,19 +77,8 @@ def row_losses(
     Returns:
         Shape ``(B,)``.
     """
-    known = ~targets.isnan()
-    targets = torch.where(known, targets, 0.0)
-    counted = known * weights
-    median = quantiles[:, list(levels).index(0.5)]
-    if loss == "squared":
-        quantiles = quantiles - (median - median.detach())[:, None]
-    level = torch.tensor(levels, dtype=quantiles.dtype, device=quantiles.device)[None, :, None]
-    difference = targets[:, None] - quantiles
-    pinball = torch.maximum(level * difference, (level - 1) * difference).mean(dim=1)
-    total = 2 * (pinball * counted).sum(dim=1)
-    if loss == "squared":
-        total = total + ((median - targets).square() * counted).sum(dim=1)
-    return total
+    parts = step_losses(quantiles, targets, levels=levels, loss=loss)
+    return (parts * weights).sum(dim=(0, 2))
 
 
 def known_weight(targets: Tensor, weights: Tensor) -> Tensor:

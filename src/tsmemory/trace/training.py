@@ -47,7 +47,9 @@ def fine_tune(
 ) -> Course:
     """Train until the selection part of validation has not improved for some looks.
 
-    States are candidates once the adapter has settled which sites it has. The start is one, too.
+    States are candidates once the adapter has settled which sites it has, and if no part of the
+    loss is larger than at the start: a better spread does not make up for a worse median. The start
+    is a candidate, too.
 
     Args:
         model: The model at its start; changed in place.
@@ -63,7 +65,8 @@ def fine_tune(
     """
     train, selection = train.fit_to(model), selection.fit_to(model)
     watched = selection.at_most(config.selection_windows)
-    best, best_step, best_state = watched.mean_loss(model), 0, list[Tensor]()
+    start = watched.mean_losses(model)
+    best, best_step, best_state = float(start.sum()), 0, list[Tensor]()
     history: list[dict[str, Any]] = [{"step": 0, "selection": best, "best": True}]
     if not config.steps:
         return Course(history, 0)
@@ -76,8 +79,9 @@ def fine_tune(
         optimiser.zero_grad()
         if step % config.check_every and step != config.steps:
             continue
-        loss = watched.mean_loss(model)
-        better = loss < best and step >= adapter.settled
+        parts = watched.mean_losses(model)
+        loss, harmless = float(parts.sum()), bool((parts <= start).all())
+        better = loss < best and harmless and step >= adapter.settled
         training = float(np.mean(losses))
         history.append({"step": step, "training": training, "selection": loss, "best": better})
         losses.clear()
@@ -87,8 +91,8 @@ def fine_tune(
             break
     if best_step:
         _restore(optimiser, best_state)
-    start = history[0]["selection"]
-    logger.info("%s: selection %.5f at the start, %.5f at step %d", label, start, best, best_step)
+    began = history[0]["selection"]
+    logger.info("%s: selection %.5f at the start, %.5f at step %d", label, began, best, best_step)
     return Course(history, best_step)
 
 
