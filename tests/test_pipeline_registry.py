@@ -56,6 +56,8 @@ VERSIONED = {
     "leaderboard_versions",
     "metrics",
     "manifest_versions",
+    "tuned_gates",
+    "tuned_mask",
 }
 WRITTEN_BY_HOOKS = {"manifest", "manifest_versions"}
 
@@ -172,5 +174,6 @@ def test_registering_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     heavy = {"torch", "faiss", "chronos", "transformers", "plotly", "matplotlib", "pyarrow"}
+    heavy |= {"optuna"}
     # pandas brings pyarrow where it is installed.
     assert not (heavy - {"pyarrow"}) & set(json.loads(done.stdout))

@@ -17,6 +17,8 @@ from tsmemory.runs.record import MANIFEST, MANIFEST_VERSIONS, RunRecord
 
 LEADERBOARD = "leaderboard"
 REPORT = "report"
+TUNING = "tuning_data"
+TUNING_REPORT = "tuning_report"
 USELESS_WARNINGS = (
     # Chronos: longer horizons are rolled out on purpose, and measured.
     "We recommend keeping prediction length",
@@ -45,14 +47,17 @@ class QuietHooks:
 
 
 class ParameterHooks:
-    """Refuses unknown and impossible parameters before the run."""
+    """Refuses unknown and impossible parameters before the run, and puts tuned ones in place."""
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Check the parameters of all pipelines, before Kedro builds the catalog."""
+        from tsmemory.pipelines.tuning.use import use_tuned
         from tsmemory.runs.parameters import check_parameters
 
         check_parameters(context.config_loader, _registered())
+        if use_tuned(context.config_loader, context.project_path):
+            check_parameters(context.config_loader, _registered())
 
 
 class RunHooks:
@@ -107,7 +112,7 @@ class RunHooks:
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: Catalog) -> None:
-        """Write the manifest; after an evaluation, show the leaderboard."""
+        """Write the manifest; show the leaderboard of an evaluation, the verdict on tuning."""
         if self.record is None:
             return
         try:
@@ -127,8 +132,15 @@ class RunHooks:
                     dataset.load(),
                     self.record.shown(path.parent),
                     warning=card.get("contamination"),
-                    report=self._report(pipeline, catalog),
+                    report=self._report(REPORT, pipeline, catalog),
                 )
+        if TUNING in pipeline.all_outputs() and TUNING in catalog:
+            from tsmemory.runs.summary import show_verdict
+
+            dataset = dataset_of(catalog, TUNING)
+            if dataset is not None and dataset.exists():
+                report = self._report(TUNING_REPORT, pipeline, catalog)
+                show_verdict(dataset.load()["verdict"], report=report)
 
     @hook_impl
     def on_pipeline_error(self, error: Exception, catalog: Catalog) -> None:
@@ -139,11 +151,11 @@ class RunHooks:
             finally:
                 self.record.release()
 
-    def _report(self, pipeline: Pipeline, catalog: Catalog) -> str | None:
-        """Where the report of the run lies, if it has one."""
-        if self.record is None or REPORT not in pipeline.all_outputs() or REPORT not in catalog:
+    def _report(self, name: str, pipeline: Pipeline, catalog: Catalog) -> str | None:
+        """Where a report of the run lies, if it has that one."""
+        if self.record is None or name not in pipeline.all_outputs() or name not in catalog:
             return None
-        path = artefact_path(dataset_of(catalog, REPORT), None)
+        path = artefact_path(dataset_of(catalog, name), None)
         return None if path is None or not path.exists() else self.record.shown(path)
 
     def _close(self, catalog: Catalog, error: Exception | None = None) -> None:

@@ -14,6 +14,7 @@ from tsmemory.pipelines import (
     short_term,
     teacher,
     trace,
+    tuning,
     windowing,
 )
 
@@ -44,6 +45,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "sample": sample.create_pipeline(),
         "short_term": panel + short_term.create_pipeline(),
         "trace": _windows_and_forecasts(main_way) + trace.create_pipeline(),
+        "tuning": _up_to_closed_form(main_way) + tuning.create_pipeline(),
     }
 
 
@@ -51,3 +53,10 @@ def _windows_and_forecasts(main_way: dict[str, Pipeline]) -> Pipeline:
     """Steps of the main way that ``trace`` begins with, so that it runs on its own too."""
     forecasts = main_way["evaluation"].only_nodes("forecast_test_windows")
     return main_way["ingestion"] + main_way["windowing"] + forecasts
+
+
+def _up_to_closed_form(main_way: dict[str, Pipeline]) -> Pipeline:
+    """Steps of the main way that ``tuning`` begins with, so that it runs on its own too."""
+    taught = main_way["teacher"].only_nodes("search_neighbours", "calibrate_teacher")
+    solved = main_way["distillation"].only_nodes("fit_linear_skip")
+    return _windows_and_forecasts(main_way) + main_way["indexing"] + taught + solved

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from tsmemory.evaluation.summary import beaten_by_naive, choose_horizons
-from tsmemory.runs.summary import leaderboard_tables, show_leaderboard
+from tsmemory.runs.summary import leaderboard_tables, show_leaderboard, show_verdict
 
 
 @pytest.fixture
@@ -102,3 +102,12 @@ def test_a_backbone_that_a_naive_forecast_beats_is_named(leaderboard):
     leaderboard.loc[worse, "value"] = 9.0
     assert beaten_by_naive(leaderboard) == [192]
     assert "frozen backbone at 192 steps" in _shown(leaderboard, 80).replace("\n", " ")
+
+
+def test_a_verdict_names_its_report():
+    console = Console(file=io.StringIO(), width=30)
+    verdict = ("The best of 60 trials [TPE] is better.", "Tuning helps on test.")
+    show_verdict(verdict, console, report="data/08_reporting/x/tuning.html")
+    text = console.file.getvalue()
+    assert "[TPE] is better. Tuning helps on test." in text.replace("\n", " ")
+    assert text.splitlines()[-1] == "Report: data/08_reporting/x/tuning.html"

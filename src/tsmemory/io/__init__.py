@@ -11,6 +11,7 @@ _HOMES = {
     "OptionalFolderDataset": "optional_folder_dataset",
     "RawTableDataset": "raw_table_dataset",
     "ShardCacheDataset": "shard_cache_dataset",
+    "StudyJournalDataset": "study_journal_dataset",
 }
 __all__ = [
     "AtomicJSONDataset",
@@ -20,6 +21,7 @@ __all__ = [
     "OptionalFolderDataset",
     "RawTableDataset",
     "ShardCacheDataset",
+    "StudyJournalDataset",
 ]
 
 

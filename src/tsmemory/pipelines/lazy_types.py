@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from tsmemory.scaleout.content_cache import ContentCache
     from tsmemory.scaleout.shards import ShardCache
     from tsmemory.teacher.neighbours import Neighbours
+    from tsmemory.tuning.journal import StudyJournal
 else:
     AblationScores = BackboneForecasts = ClosedForm = ContentCache = Datastore = Any
     MemoryForecaster = MethodScores = ModelFiles = Neighbours = RowFacts = SeededAdapters = Any
-    ShardCache = TraceScores = Any
+    ShardCache = StudyJournal = TraceScores = Any
 
 __all__ = [
     "AblationScores",
@@ -37,5 +38,6 @@ __all__ = [
     "RowFacts",
     "SeededAdapters",
     "ShardCache",
+    "StudyJournal",
     "TraceScores",
 ]

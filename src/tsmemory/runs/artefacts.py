@@ -8,6 +8,7 @@ from kedro.io.core import AbstractDataset, AbstractVersionedDataset, Version
 
 from tsmemory.io.content_cache_dataset import ContentCacheDataset
 from tsmemory.io.shard_cache_dataset import ShardCacheDataset
+from tsmemory.io.study_journal_dataset import StudyJournalDataset
 
 Catalog = CatalogProtocol[Any, Any]
 Dataset = AbstractDataset[Any, Any]
@@ -25,8 +26,8 @@ def dataset_of(catalog: Catalog, name: str) -> Dataset | None:
 
 
 def is_workspace(dataset: Dataset | None) -> bool:
-    """Whether it is scratch space or a cache, which is no input of the computation."""
-    return isinstance(dataset, (ContentCacheDataset, ShardCacheDataset))
+    """Whether it is scratch space, a cache or a journal, which is no input of the computation."""
+    return isinstance(dataset, (ContentCacheDataset, ShardCacheDataset, StudyJournalDataset))
 
 
 def is_persistent(dataset: Dataset | None) -> bool:

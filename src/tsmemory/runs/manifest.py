@@ -43,6 +43,7 @@ def build_manifest(record: RunRecord, error: BaseException | None = None) -> dic
         # Whether to resume changes nothing in the results.
         "parameters_fingerprint": digest({k: v for k, v in parameters.items() if k != "resume"}),
         "seeds": _seeds("", _taken(record, parameters)),
+        "tuned_by": _studies(_taken(record, parameters)),
         "inputs": _inputs(record),
         "nodes": _nodes(record),
         "artefacts": _artefacts(record),
@@ -82,6 +83,12 @@ def _seeds(path: str, value: Any) -> dict[str, Any]:
             seeds[f"{path}{name}"] = part
         seeds |= _seeds(f"{path}{name}.", part)
     return seeds
+
+
+def _studies(parameters: dict[str, Any]) -> dict[str, str]:
+    """Fingerprints of the studies that parameters come from, by the block that asked for them."""
+    blocks = {name: value for name, value in parameters.items() if isinstance(value, dict)}
+    return {name: block["tuned_by"] for name, block in blocks.items() if block.get("tuned_by")}
 
 
 def _inputs(record: RunRecord) -> list[dict[str, Any]]:

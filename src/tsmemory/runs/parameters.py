@@ -132,7 +132,8 @@ class ParameterValues:
     Models may say what a fingerprint should make of them, without knowing of runs:
 
     - a field with ``json_schema_extra={"affects_results": False}`` cannot change results and does
-      not count; with ``"affects_results": "file_name"`` only the last part of a path counts;
+      not count; with ``"affects_results": "file_name"`` only the last part of a path counts; the
+      same in the ``metadata`` of a dataclass's field;
     - a model with a method ``content_fingerprint() -> str | None`` names something outside of the
       configuration, whose content counts; ``None`` where it cannot be had.
     """
@@ -189,18 +190,32 @@ def essence(value: Any) -> Any:
     """A value as JSON-like values, without the fields that cannot change results."""
     if isinstance(value, Mapping):
         return {str(name): essence(part) for name, part in value.items()}
-    if not isinstance(value, BaseModel):
+    marks = _marks(value)
+    if marks is None:
         return to_jsonable_python(value)
     kept = {}
-    for name, field in type(value).model_fields.items():
-        extra = field.json_schema_extra
-        effect = extra.get("affects_results", True) if isinstance(extra, dict) else True
+    for name, effect in marks.items():
         part = getattr(value, name)
         if effect == "file_name":
             kept[name] = PurePath(part).name
         elif effect:
             kept[name] = essence(part)
     return kept
+
+
+def _marks(value: Any) -> dict[str, Any] | None:
+    """Whether each field of a model or dataclass affects results; ``None`` for anything else."""
+    if isinstance(value, BaseModel):
+        fields = type(value).model_fields.items()
+        extras: dict[str, Any] = {name: field.json_schema_extra for name, field in fields}
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        extras = {field.name: dict(field.metadata) for field in dataclasses.fields(value)}
+    else:
+        return None
+    return {
+        name: extra.get("affects_results", True) if isinstance(extra, dict) else True
+        for name, extra in extras.items()
+    }
 
 
 def _contents(name: str, value: Any) -> dict[str, str | None]:

@@ -67,6 +67,24 @@ def show_leaderboard(
     console.print(place, highlight=False, markup=False, soft_wrap=True)  # a path stays whole
 
 
+def show_verdict(
+    verdict: Sequence[str], console: "Console | None" = None, *, report: str | None = None
+) -> None:
+    """Write what a study has come to to the terminal, with one line on where to read more.
+
+    Args:
+        verdict: Sentences.
+        console: Where to write; standard output by default.
+        report: The report to open, if the run has one.
+    """
+    from rich.console import Console
+
+    console = console or Console()
+    console.print(" ".join(verdict), highlight=False, markup=False)
+    if report:
+        console.print(f"Report: {report}", highlight=False, markup=False, soft_wrap=True)
+
+
 def _table(wide: "pd.DataFrame", horizons: Sequence[int], metrics: Sequence[str]) -> "Table":
     """One table of a few horizons."""
     from rich.box import SIMPLE

@@ -24,7 +24,7 @@ from tsmemory.trace.heads import trainable_parameter_count
 from tsmemory.trace.model import TraceModel
 from tsmemory.trace.rounds import Rounds
 from tsmemory.trace.selection import by_kind, redistribute_rank
-from tsmemory.trace.sites import Site, lora_sites
+from tsmemory.trace.sites import Site, lora_sites, sites_named
 from tsmemory.trace.training import Course, fine_tune
 
 IMPORTANCE = ("round", "step", "site", "layer", "kind", "score", "standard_error", "open")
@@ -40,14 +40,14 @@ class Arm:
         note: What is adapted, in a few words for the table.
         head: The configured (reconstructed) head, the flat linear one, or the backbone's own.
         adapter: What is trained beside the head.
-        sites: Which sites have adapters in the end: all, the query and value projections, or those
-            chosen in rounds by their importance, at random or by their magnitude.
+        sites: Which sites have adapters in the end: all, the query and value projections, those
+            chosen in rounds by their importance, at random or by their magnitude, or given ones.
     """
 
     note: str
     head: Literal["configured", "linear", "native"]
     adapter: Literal["none", "lora", "adalora", "full"] = "none"
-    sites: Literal["all", "qv", "importance", "random", "magnitude"] = "all"
+    sites: Literal["all", "qv", "importance", "random", "magnitude", "given"] = "all"
 
     @property
     def trains(self) -> bool:
@@ -67,6 +67,7 @@ ARMS: dict[str, Arm] = {
     "adalora": Arm("AdaLoRA on all sites", "configured", "adalora"),
     "full": Arm("the whole encoder", "configured", "full"),
     "trace": Arm("LoRA on the K most important sites", "configured", "lora", "importance"),
+    "tuned_mask": Arm("LoRA on the sites that tuning chose", "configured", "lora", "given"),
 }
 
 
@@ -126,19 +127,23 @@ def run_arms(bench: Bench, names: Sequence[str], seeds: Sequence[int]) -> list[A
     ]
 
 
-def run_arm(bench: Bench, name: str, seed: int) -> ArmRun:
+def run_arm(bench: Bench, name: str, seed: int, *, sites: Sequence[str] | None = None) -> ArmRun:
     """Make one row with one seed. The caller's random generators stay where they were.
 
     Args:
         bench: What rows share.
         name: Name of the row in ``ARMS``.
         seed: Seed.
+        sites: Names of the sites of ``tuned_mask``, in any order; with none of them the head alone
+            learns. Their rank is ``lora.rank``: a mask was chosen for its size as well, so that
+            the rank of closed sites is not given to open ones.
 
     Returns:
         The row's model and what was found on the way.
 
     Raises:
-        TraceError: An unknown row, or one that does not fit the backbone.
+        TraceError: An unknown row, one that does not fit the backbone, or sites that are missing,
+            unknown or given for another row.
     """
     arm = _arm(name)
     head = _head(arm, bench.config.head)
@@ -147,7 +152,7 @@ def run_arm(bench: Bench, name: str, seed: int) -> ArmRun:
         torch.manual_seed(seed)
         model = bench.model(head)
         rng = np.random.default_rng(seed)
-        adapter = _adapter(arm, model, bench, head, rng)
+        adapter = _adapter(arm, model, bench, head, rng, _given(name, arm, sites))
         course = _train(bench, model, adapter, head, rng, f"{name}, seed {seed}")
     parameters, opened = adapter.parameter_count(), adapter.open_names
     of_head = trainable_parameter_count(model.head)
@@ -181,6 +186,17 @@ def _arm(name: str) -> Arm:
     return ARMS[name]
 
 
+def _given(name: str, arm: Arm, sites: Sequence[str] | None) -> tuple[str, ...]:
+    """Names of given sites, for the row that takes them."""
+    if (arm.sites == "given") != (sites is not None):
+        raise TraceError(
+            f"the row {name!r} needs the sites that tuning chose: run the pipeline tuning first"
+            if sites is None
+            else f"the row {name!r} chooses its sites by itself; leave out the given ones"
+        )
+    return tuple(sites or ())
+
+
 def _head(arm: Arm, configured: HeadConfig) -> HeadConfig:
     if arm.head == "configured":
         return configured
@@ -206,7 +222,12 @@ def _train(
 
 
 def _adapter(
-    arm: Arm, model: TraceModel, bench: Bench, head: HeadConfig, rng: np.random.Generator
+    arm: Arm,
+    model: TraceModel,
+    bench: Bench,
+    head: HeadConfig,
+    rng: np.random.Generator,
+    given: tuple[str, ...],
 ) -> Adapter:
     """Put into a model what a row trains beside the head."""
     config, net = bench.config, model.encoder.model
@@ -218,12 +239,17 @@ def _adapter(
     if arm.adapter == "adalora":
         return AdaLora(net, sites, config.lora, config.selection, config.training.steps)
     rank: int | dict[str, int] = config.lora.rank
+    if arm.sites == "given":
+        named = {site.name for site in sites_named(sites, given)}
+        if not named:
+            return Adapter()
+        sites = tuple(site for site in sites if site.name in named)
     if arm.sites == "qv":
         sites, rank = _query_and_value(sites, config.lora.rank, config.selection.redistribute)
     model.lora = GatedLora.attach(
         net, sites, rank=rank, alpha=config.lora.alpha_ratio, seed=int(rng.integers(2**31))
     )
-    if arm.sites == "all" or arm.sites == "qv":
+    if arm.sites == "all" or arm.sites == "qv" or arm.sites == "given":
         return LoraAdapter(model.lora)
     scoring = bench.examples(bench.windows.scoring, head)
     return LoraAdapter(model.lora, Rounds(model, scoring, arm.sites, config, rng))

@@ -117,6 +117,7 @@ class Report:
         warnings: What a reader has to know before trusting the tables.
         tiles: The figures that matter most.
         sections: The rest, in the order in which a forecaster reads.
+        figures: File beside the page that holds the figures behind its tables.
     """
 
     domain: str
@@ -125,6 +126,7 @@ class Report:
     warnings: tuple[str, ...]
     tiles: tuple[Tile, ...] = ()
     sections: tuple[Section, ...] = field(default=())
+    figures: str = "report.json"
 
 
 def grid(frame: pd.DataFrame, row: str, column: str, value: str) -> dict[tuple[Any, Any], float]:

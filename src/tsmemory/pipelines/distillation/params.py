@@ -13,7 +13,7 @@ from tsmemory.memory.config import (
     Profile,
     TrainingConfig,
 )
-from tsmemory.pipelines.base_params import Listed, Params
+from tsmemory.pipelines.base_params import WITHOUT_EFFECT, Listed, Params
 
 # What a profile settles, unless a value other than null is given for it.
 PROFILES: Mapping[str, Mapping[str, Any]] = {
@@ -68,6 +68,9 @@ class DistillationParams(Params):
         training: Optimiser and schedule.
         fusion: Horizon blocks, shrinkage and guard.
         seeds: Training seeds; tables show their mean, the first one's adapter is shipped.
+        use_tuned: Whether what the pipeline ``tuning`` has found takes the place of what is
+            configured here, in ``teacher`` and in ``indexing``; the command line still wins.
+        tuned_by: Fingerprint of the study that did; written by ``use_tuned``.
     """
 
     profile: Profile = "default"
@@ -83,6 +86,9 @@ class DistillationParams(Params):
         1,
         2,
     )
+    # What comes of them is in the values themselves.
+    use_tuned: Annotated[bool, WITHOUT_EFFECT] = False
+    tuned_by: Annotated[str | None, WITHOUT_EFFECT] = None
 
     @model_validator(mode="before")
     @classmethod

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from tsmemory.pipelines.lazy_types import BackboneForecasts, MethodScores
-from tsmemory.pipelines.trace.params import SHIPPED, TraceParams
+from tsmemory.pipelines.trace.params import TRACE, TUNED, TraceParams
 from tsmemory.pipelines.windowing.params import WindowingParams
 from tsmemory.series.series_set import Float, SeriesSet
 from tsmemory.series.windows import Windows
@@ -155,8 +155,9 @@ class RowJobs:
         from tsmemory.evaluation.trace_scores import TraceRun, metrics_of, pack_run
         from tsmemory.trace.arms import ARMS, run_arm
 
+        sites = self._params.sites if job.row == TUNED else None
         with PeakMemory() as peak:
-            made = run_arm(self._bench, job.row, job.seed)
+            made = run_arm(self._bench, job.row, job.seed, sites=sites)
         scores = self._judge.score(job.row, _forecaster(made.model))
         first = job.seed == self._params.seeds[0]
         milliseconds, ratio = self._judge.latency(made.model.predict) if first else ({}, {})
@@ -175,16 +176,17 @@ class RowJobs:
             latency_ratio=ratio,
             metrics=metrics_of(scores, job.row),
         )
-        shipped = job.row == SHIPPED
+        scored = job.row == TRACE
         tables = {
             "history": pd.DataFrame(made.history),
-            "importance": made.importance if shipped else made.importance.iloc[:0],
+            "importance": made.importance if scored else made.importance.iloc[:0],
         }
         texts = {
             name: table.assign(row=job.row, seed=job.seed).to_json(orient="records")
             for name, table in tables.items()
         }
-        files = _model_files(made.model) if first and shipped else {}
+        ships = first and job.row == self._params.shipped
+        files = _model_files(made.model) if ships else {}
         return pack_run(scores, about, texts, files)
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from tsmemory.pipelines.base_params import Listed, Names, Params
+from tsmemory.pipelines.base_params import WITHOUT_EFFECT, Listed, Names, Params
 from tsmemory.trace.config import (
     FineTuningConfig,
     HeadConfig,
@@ -27,7 +27,8 @@ RowName = Literal[
     "trace",
 ]
 ROWS: tuple[RowName, ...] = ("linear_probing", "lora_all", "random_k", "trace")
-SHIPPED: RowName = "trace"
+TRACE: RowName = "trace"
+TUNED = "tuned_mask"
 
 
 class TraceParams(Params):
@@ -38,13 +39,17 @@ class TraceParams(Params):
     Attributes:
         rows: Which rows; the frozen backbone and ``trace`` are always there.
         seeds: Training seeds of every row in which anything is random; the first one's TRACE model
-            is shipped.
+            is shipped, or that of the tuned mask.
         train_stride: Steps between training windows, as far as there are that many.
         head: Form of the head.
         lora: Size of the adapters.
         scoring: How sites are scored.
         selection: When sites are closed, and how many stay.
         training: Optimiser and schedule.
+        sites: Sites of the row ``tuned_mask``, which is there, and shipped, if they are given.
+        use_tuned: Whether what the pipeline ``tuning`` has found takes the place of what is
+            configured here; the command line still wins.
+        tuned_by: Fingerprint of the study that did; written by ``use_tuned``.
     """
 
     rows: Annotated[tuple[RowName, ...], Names] = ROWS
@@ -59,6 +64,10 @@ class TraceParams(Params):
     scoring: ScoringConfig = ScoringConfig()
     selection: SelectionConfig = SelectionConfig(warmup_steps=20, round_steps=10)
     training: FineTuningConfig = FineTuningConfig(steps=80)
+    sites: Annotated[tuple[str, ...] | None, Names] = None
+    # What comes of them is in the values themselves.
+    use_tuned: Annotated[bool, WITHOUT_EFFECT] = False
+    tuned_by: Annotated[str | None, WITHOUT_EFFECT] = None
 
     @field_validator("rows", "seeds")
     @classmethod
@@ -82,6 +91,12 @@ class TraceParams(Params):
             training=self.training,
         )
 
-    def trained_rows(self) -> tuple[RowName, ...]:
+    def trained_rows(self) -> tuple[str, ...]:
         """The rows that are trained, the shipped one last."""
-        return (*(row for row in self.rows if row != SHIPPED), SHIPPED)
+        rows = (*(row for row in self.rows if row != TRACE), TRACE)
+        return rows if self.sites is None else (*rows, TUNED)
+
+    @property
+    def shipped(self) -> str:
+        """The row whose first seed's model is shipped."""
+        return TRACE if self.sites is None else TUNED

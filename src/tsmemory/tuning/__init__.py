@@ -1,0 +1,1 @@
+"""Tuning with Optuna: gates and thresholds, LoRA importance masks, studies on disk."""

@@ -1,0 +1,1 @@
+"""Masks study: which sites of the backbone carry LoRA, and how TRACE is set (METHOD 2.5)."""
