@@ -35,6 +35,7 @@ class Start:
         seconds: What solving took, tokens included.
         penalty: Chosen ridge penalty, as a share.
         skip: Chosen share of the backbone's own forecast.
+        kept: Share of the step away from that forecast which no stretch of time speaks against.
         errors: MSE (z units) of every penalty on the selection part of validation.
     """
 
@@ -42,6 +43,7 @@ class Start:
     seconds: float
     penalty: float
     skip: float
+    kept: float
     errors: dict[str, float]
 
 
@@ -141,14 +143,16 @@ class Bench:
         seconds = time.perf_counter() - began + token_seconds
         errors = found.validation_mse
         logger.info(
-            "Head %s in closed form: penalty %g, %g of the backbone's own forecast, MSE %.4f",
+            "Head %s in closed form: penalty %g, beside %g of the backbone's own forecast, MSE "
+            "%.4f; %.2f of the step away from it is kept",
             head.kind,
             found.penalty,
             found.skip,
             min(errors.values()),
+            found.kept,
         )
         state = _copied(model.head.state_dict())
-        return Start(state, seconds, found.penalty, found.skip, errors)
+        return Start(state, seconds, found.penalty, found.skip, found.kept, errors)
 
     @cached_property
     def _solved_on(self) -> Windows:

@@ -5,7 +5,8 @@ window counts with its squared scale. For the flat head this is the ridge itself
 fixed features (``truncation``, ``pooling``) the ridge in these; for ``low_rank`` the reduced-rank
 ridge. For ``projection`` and ``depthwise`` the directions come from the flat ridge (see
 :mod:`tsmemory.trace.head_directions`) and the rest is the ridge in the projected features. A head
-that corrects the backbone's own forecast is solved on what a share of that forecast leaves.
+that corrects the backbone's own forecast is solved on what a share of that forecast leaves, and
+steps away from it no farther than :mod:`tsmemory.trace.head_step` lets it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,7 @@ from tsmemory.memory.instance_norm import bridge_gaps
 from tsmemory.trace.errors import TraceError
 from tsmemory.trace.head_directions import regression_directions, varied_features
 from tsmemory.trace.head_parts import LowRank
+from tsmemory.trace.head_step import Seen, kept_share
 from tsmemory.trace.head_widths import residual_widths
 from tsmemory.trace.heads import Head
 from tsmemory.trace.reducers import Projection, Truncation
@@ -57,11 +59,15 @@ class HeadStart:
     Attributes:
         penalty: Chosen penalty, as a share of the features' mean weighted sum of squares.
         skip: Chosen share of the backbone's own forecast; 0 where the head does not correct it.
-        validation_mse: Validation MSE (z units) of every penalty tried, at that share.
+        kept: Mean over steps of the share of the step away from that forecast which no stretch
+            of time speaks against; 1 where the head does not correct it.
+        validation_mse: Validation MSE (z units) of every penalty tried, at that share of the
+            forecast and before the step is cut.
     """
 
     penalty: float
     skip: float
+    kept: float
     validation_mse: dict[str, float]
 
 
@@ -84,9 +90,9 @@ def solve_head(
 ) -> HeadStart:
     """Give a head its closed-form start, in place.
 
-    Validation chooses the penalty and the share of the backbone's forecast, and nothing else. The
-    widths between quantiles are those of residuals on training windows that the ridge was not
-    fitted on.
+    Validation chooses the penalty and the share of the backbone's forecast; stretches of training
+    time have a say in how far the head steps away from that. The widths between quantiles are those
+    of residuals on training windows that the ridge was not fitted on.
 
     Args:
         head: The head.
@@ -113,16 +119,14 @@ def solve_head(
     solver.choose_features(penalties)
     trials = list(solver.trials(penalties))
     best = min(trials)
-    start = HeadStart(
-        best.penalty,
-        best.skip,
-        {f"{trial.penalty:g}": trial.error for trial in trials if trial.skip == best.skip},
-    )
+    seen = list(solver.held_out(best, calendar[known], span))
+    kept = solver.settle(best, seen)
     if head.widths is not None:
-        residuals, weights = solver.residuals(start, calendar[known], span)
+        residuals = torch.cat([part.residuals(kept, best.skip) for part in seen])
+        weights = torch.cat([part.weights for part in seen])
         head.widths.start_from(residual_widths(residuals, weights.sqrt(), head.levels))
-    solver.settle(start)
-    return start
+    errors = {f"{trial.penalty:g}": trial.error for trial in trials if trial.skip == best.skip}
+    return HeadStart(best.penalty, best.skip, float(kept.mean()), errors)
 
 
 @torch.no_grad()
@@ -176,25 +180,13 @@ class _Solver:
                 error = mean_squared_error(self.head.own, validation, self.emphasis)
                 yield _Trial(error, skip, float(penalty))
 
-    def settle(self, start: HeadStart) -> None:
-        """Solve the head for good."""
-        if self.head.native is not None:
-            self.head.skip.fill_(start.skip)
-        targets = self._rest(start.skip)[0].targets
-        self._take_over(self._ridge(self.train).solve(targets, start.penalty))
-
-    def residuals(
-        self, start: HeadStart, calendar: torch.Tensor, span: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Residuals of training windows, each of a ridge fitted on windows that do not overlap it.
+    def held_out(self, best: _Trial, calendar: torch.Tensor, span: int) -> Iterator[Seen]:
+        """Stretches of training time, seen by ridges fitted on windows that do not overlap them.
 
         Folds are consecutive stretches of the calendar. Where the training split is too short to
-        leave any of them out, the residuals are those of the ridge on its own windows.
-
-        Returns:
-            Residuals ``(n', H)`` and the weights of their windows ``(n',)``.
+        leave any of them out, the ridge is the one on its own windows.
         """
-        rows = self._rest(start.skip)[0]
+        rows = self._rest(best.skip)[0]
         fold = calendar.argsort().argsort() * _FOLDS // len(calendar)
         everywhere = torch.ones_like(calendar, dtype=torch.bool)
         stretches = []
@@ -206,13 +198,39 @@ class _Solver:
             rest = (calendar <= low) | (calendar >= high)
             if int(rest.sum()) >= len(calendar) / 10:
                 stretches.append((rest, members))
-        residuals, weights = [], []
         for rest, members in stretches or [(everywhere, everywhere)]:
-            fitted, held_out = rows.take(rest), rows.take(members)
-            self._take_over(self._ridge(fitted).solve(fitted.targets, start.penalty))
-            residuals.append(held_out.targets - self.head.own(held_out.tokens))
-            weights.append(held_out.weights)
-        return torch.cat(residuals), torch.cat(weights)
+            fitted = rows.take(rest)
+            self._take_over(self._ridge(fitted).solve(fitted.targets, best.penalty))
+            yield self._see(self.train.take(members), self._native[0], members)
+
+    def settle(self, best: _Trial, seen: Sequence[Seen]) -> torch.Tensor:
+        """Solve the head for good, and cut its step away from the backbone.
+
+        Returns:
+            The share of the step that is kept. Shape ``(H,)``.
+        """
+        head = self.head
+        targets = self._rest(best.skip)[0].targets
+        self._take_over(self._ridge(self.train).solve(targets, best.penalty))
+        if head.native is None:
+            return torch.ones_like(self.emphasis)
+        known = torch.arange(head.horizon, device=targets.device) < head.native.horizon
+        validation = self._see(self.validation, self._native[1])
+        kept = kept_share([*seen, validation], best.skip, self.emphasis, known)
+        output = head.output.up if isinstance(head.output, LowRank) else head.output
+        output.weight.mul_(kept[:, None])
+        output.bias.mul_(kept)
+        head.skip.copy_(1 - kept + kept * best.skip)
+        return kept
+
+    def _see(self, rows: HeadRows, native: torch.Tensor, which: torch.Tensor | None = None) -> Seen:
+        """Windows with the forecasts of the head as it is."""
+        own = torch.cat([self.head.own(part) for part in torch.split(rows.tokens, _BATCH)])
+        if self.head.native is None:
+            native = torch.zeros_like(own)
+        elif which is not None:
+            native = native[which]
+        return Seen(rows.targets, rows.weights, own, native)
 
     def _flat(self, penalties: Sequence[float]) -> LinearMap:
         """The flat ridge with the least validation error."""

@@ -35,7 +35,7 @@ class Head(nn.Module):
         output: ``(B, F)`` to ``(B, H)``: ``nn.Linear``, or :class:`LowRank`.
         widths: Distances between quantiles; ``None`` for a point.
         native: The backbone's own head, a share of whose forecast is added; ``None`` without.
-        skip: That share, which is found in closed form and held. Shape ``()``.
+        skip: That share at each step, found in closed form and held. Shape ``(H,)``.
         reading: Which tokens it wants of :class:`~tsmemory.trace.encoder.PatchEncoder`.
         horizon: H, the longest it forecasts.
         levels: Quantile levels.
@@ -68,7 +68,7 @@ class Head(nn.Module):
         self.native = native
         self.reading: Reading = "patches" if native is None else "both"
         if native is not None:
-            self.register_buffer("skip", torch.tensor(1.0))
+            self.register_buffer("skip", torch.ones(horizon))
 
     def own(self, tokens: torch.Tensor) -> torch.Tensor:
         """The median without the backbone's. Shape ``(B, H)``."""
@@ -122,7 +122,7 @@ class Head(nn.Module):
         widths = self.widths(self.patches(tokens), steps)
         if native is not None and self.native is not None:
             known = torch.arange(steps, device=tokens.device) < self.native.horizon
-            share = (self.skip * known).clamp(0, 1)
+            share = (self.skip[:steps] * known).clamp(0, 1)
             widths = widths + share * (native.diff(dim=1)[:, :, :steps] - widths)
         height = functional.pad(widths.cumsum(dim=1), (0, 0, 1, 0))
         return height + (median - height[:, self.median : self.median + 1])
