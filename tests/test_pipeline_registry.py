@@ -37,6 +37,7 @@ VERBS = {
     "measure",
     "plot",
     "pretrain",
+    "print",
     "read",
     "rebuild",
     "scale",
@@ -98,7 +99,6 @@ def test_the_default_is_the_main_way():
         "backbone_answers",
         "indexing_workspace",
         "teacher_workspace",
-        "evaluation_workspace",
         "trace_rows",
         "together_rows",
     }
@@ -133,8 +133,8 @@ def test_layers_only_lead_onwards(catalog, nodes):
 
 def test_every_step_is_named_as_a_verb_and_says_what_it_does(nodes):
     for node in nodes:
-        assert node.name == node.func.__name__
-        assert node.name.split("_")[0] in VERBS, node.name
+        assert node.short_name == node.func.__name__
+        assert node.short_name.split("_")[0] in VERBS, node.name
         assert (node.func.__doc__ or "").splitlines()[0].endswith(".")
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsmemory.resolvers import data_file, domain
+from tsmemory.resolvers import data_file, domain, first
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,17 @@ def test_data_file_follows_the_variable(monkeypatch, tmp_path):
     assert data_file("ETTh1.csv", "MY_DATA") == f"{tmp_path.as_posix()}/ETTh1.csv"
     monkeypatch.setenv("MY_DATA", str(tmp_path / "other.csv"))
     assert data_file("ETTh1.csv", "MY_DATA") == f"{tmp_path.as_posix()}/other.csv"
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ((None, "a", "b"), "a"),
+        ((False, "a"), False),
+        (("", None), ""),
+        ((None, None), None),
+        ((), None),
+    ],
+)
+def test_first_is_the_first_that_is_given(values, expected):
+    assert first(*values) == expected

@@ -142,7 +142,7 @@ def toy(tmp_path: Path, repository: Path) -> Toy:
 def test_runs_resume_and_refuse(toy):
     steps, output = toy.run()
     assert steps == "clean teach report"
-    assert "Reports: data/08_reporting/numbers" in output
+    assert "Table: data/08_reporting/numbers/leaderboard.csv" in output
     assert "frozen 360.000 tsmemory 360.000" in output  # k (2² + 4² + 6² + 8²)
     assert "teach begins, 2 of 3" in output
     assert "Loading data" not in output

@@ -18,7 +18,7 @@ def test_settings_import_nothing_heavy():
 
 def test_settings_name_our_session_and_resolvers():
     assert settings.SESSION_CLASS is ResumingSession
-    assert set(settings.CONFIG_LOADER_ARGS["custom_resolvers"]) == {"domain", "data_file"}
+    assert set(settings.CONFIG_LOADER_ARGS["custom_resolvers"]) == {"domain", "data_file", "first"}
     assert settings.DISABLE_HOOKS_FOR_PLUGINS == ("kedro_mlflow",)
 
 

@@ -12,13 +12,10 @@ from kedro.framework.hooks import hook_impl
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
-from tsmemory.runs.artefacts import Catalog, artefact_path, dataset_of
+from tsmemory.progress import is_watched
+from tsmemory.runs.artefacts import Catalog
 from tsmemory.runs.record import MANIFEST, MANIFEST_VERSIONS, RunRecord
 
-LEADERBOARD = "leaderboard"
-REPORT = "report"
-TUNING = "tuning_data"
-TUNING_REPORT = "tuning_report"
 USELESS_WARNINGS = (
     # Chronos: longer horizons are rolled out on purpose, and measured.
     "We recommend keeping prediction length",
@@ -42,6 +39,8 @@ class QuietHooks:
     def after_context_created(self, context: KedroContext) -> None:
         """Silence them before anything heavy is imported."""
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        if not is_watched():
+            os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
         for message in USELESS_WARNINGS:
             warnings.filterwarnings("ignore", message=message)
 
@@ -112,7 +111,7 @@ class RunHooks:
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: Catalog) -> None:
-        """Write the manifest; show the leaderboard of an evaluation, the verdict on tuning."""
+        """Write the manifest and show the results."""
         if self.record is None:
             return
         try:
@@ -120,27 +119,9 @@ class RunHooks:
             self._close(catalog)
         finally:
             self.record.release()
-        if LEADERBOARD in pipeline.all_outputs() and LEADERBOARD in catalog:
-            from tsmemory.runs.manifest import backbone_card
-            from tsmemory.runs.summary import show_leaderboard
+        from tsmemory.runs.results import show_results
 
-            dataset = dataset_of(catalog, LEADERBOARD)
-            path = artefact_path(dataset, None)
-            if dataset is not None and path is not None:
-                card = backbone_card(self.record) or {}
-                show_leaderboard(
-                    dataset.load(),
-                    self.record.shown(path.parent),
-                    warning=card.get("contamination"),
-                    report=self._report(REPORT, pipeline, catalog),
-                )
-        if TUNING in pipeline.all_outputs() and TUNING in catalog:
-            from tsmemory.runs.summary import show_verdict
-
-            dataset = dataset_of(catalog, TUNING)
-            if dataset is not None and dataset.exists():
-                report = self._report(TUNING_REPORT, pipeline, catalog)
-                show_verdict(dataset.load()["verdict"], report=report)
+        show_results(self.record)
 
     @hook_impl
     def on_pipeline_error(self, error: Exception, catalog: Catalog) -> None:
@@ -150,13 +131,6 @@ class RunHooks:
                 self._close(catalog, error)
             finally:
                 self.record.release()
-
-    def _report(self, name: str, pipeline: Pipeline, catalog: Catalog) -> str | None:
-        """Where a report of the run lies, if it has that one."""
-        if self.record is None or name not in pipeline.all_outputs() or name not in catalog:
-            return None
-        path = artefact_path(dataset_of(catalog, name), None)
-        return None if path is None or not path.exists() else self.record.shown(path)
 
     def _close(self, catalog: Catalog, error: Exception | None = None) -> None:
         """Stop the clock and save the manifest wherever the catalog has a place for it."""

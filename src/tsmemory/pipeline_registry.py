@@ -7,6 +7,8 @@ from tsmemory.pipelines import (
     benchmark,
     distillation,
     evaluation,
+    figures,
+    forecasting,
     indexing,
     ingestion,
     pretraining,
@@ -35,12 +37,14 @@ def register_pipelines() -> dict[str, Pipeline]:
         The six of the main way, together ``__default__``, and those beside it.
     """
     main_way = {name: module.create_pipeline() for name, module in MAIN_WAY.items()}
-    panel = main_way["ingestion"].only_nodes("read_panel")
+    panel = main_way["ingestion"].only_nodes("ingestion.read_panel")
     return {
         "__default__": sum(main_way.values(), start=Pipeline([])),
         **main_way,
         "anomaly": panel + anomaly.create_pipeline(),
         "benchmark": benchmark.create_pipeline(),
+        "figures": figures.create_pipeline(),
+        "forecasting": forecasting.create_pipeline(),
         "pretraining": pretraining.create_pipeline(),
         "sample": sample.create_pipeline(),
         "short_term": panel + short_term.create_pipeline(),
@@ -51,7 +55,7 @@ def register_pipelines() -> dict[str, Pipeline]:
 
 def _windows_and_forecasts(main_way: dict[str, Pipeline]) -> Pipeline:
     """Steps of the main way that ``trace`` begins with, so that it runs on its own too."""
-    forecasts = main_way["evaluation"].only_nodes("forecast_test_windows")
+    forecasts = main_way["evaluation"].only_nodes("indexing.forecast_test_windows")
     return main_way["ingestion"] + main_way["windowing"] + forecasts
 
 

@@ -1,8 +1,9 @@
-"""Resolvers for the configuration: ``${domain:…}`` and ``${data_file:…}``."""
+"""Resolvers for the configuration: ``${domain:…}``, ``${data_file:…}`` and ``${first:…}``."""
 
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from tsmemory.series.names import stem
 
@@ -38,3 +39,15 @@ def data_file(name: str, variable: str) -> str:
         return f"{RAW_FOLDER}/{name}"
     path = Path(place).expanduser()
     return (path / name if path.is_dir() else path).as_posix()
+
+
+def first(*values: Any) -> Any:
+    """Take the first value that is given.
+
+    Args:
+        *values: For example a runtime parameter, the setting of an environment, a default.
+
+    Returns:
+        The first that is not null; ``None`` if all are.
+    """
+    return next((value for value in values if value is not None), None)

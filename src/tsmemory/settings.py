@@ -3,10 +3,12 @@
 from kedro.config import OmegaConfigLoader
 
 from tsmemory.hooks import ParameterHooks, QuietHooks, RunHooks
-from tsmemory.resolvers import data_file, domain
+from tsmemory.mlflow_hooks import MlflowHooks
+from tsmemory.resolvers import data_file, domain, first
 from tsmemory.runs.runner import ResumingSession
 
-HOOKS = (QuietHooks(), ParameterHooks(), RunHooks())
+# MLflow's hook does nothing unless `mlflow.enabled` asks for it; it reads what RunHooks write.
+HOOKS = (QuietHooks(), ParameterHooks(), RunHooks(), MlflowHooks())
 
 # Merely installed, kedro-mlflow breaks `kedro run` unless a tracking server is set.
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow",)
@@ -20,5 +22,5 @@ CONFIG_LOADER_ARGS = {
     "default_run_env": "local",
     # An environment overrides single parameters, not whole blocks.
     "merge_strategy": {"parameters": "soft", "globals": "soft"},
-    "custom_resolvers": {"domain": domain, "data_file": data_file},
+    "custom_resolvers": {"domain": domain, "data_file": data_file, "first": first},
 }

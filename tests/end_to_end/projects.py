@@ -70,7 +70,7 @@ class Project:
             pipelines: Names of pipelines; the main way by default.
 
         Returns:
-            The names of the steps that were not reused.
+            The names of the steps that were not reused, without their namespaces.
         """
         configure_project("tsmemory")
         with ResumingSession.create(self.folder, env=env, runtime_params=nested(params or {})) as s:
@@ -80,7 +80,7 @@ class Project:
     def steps(self) -> list[str]:
         """What the latest run did not reuse, as its manifest tells."""
         nodes = self.report("manifest.json")["nodes"]
-        return [line["node"] for line in nodes if line["seconds"] is not None]
+        return [line["node"].split(".")[-1] for line in nodes if line["seconds"] is not None]
 
     def artefact(self, name: str) -> Path:
         """File or folder of a dataset that the latest run made or reused."""

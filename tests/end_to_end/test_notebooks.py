@@ -15,11 +15,19 @@ def test_there_are_notebooks() -> None:
     assert NOTEBOOKS
 
 
+@pytest.fixture(scope="module")
+def project(base: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project after two runs, of which the second had another parameter."""
+    project = base.copy(tmp_path_factory.mktemp("notebooks"))
+    project.run({"teacher.k": 5})
+    (project.folder / "notebooks").mkdir()
+    return project
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs(path: Path, base: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TSMEMORY_DOMAIN", base.domain)
-    folder = base.folder / "notebooks"
-    folder.mkdir(exist_ok=True)
+def test_a_notebook_runs(path: Path, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TSMEMORY_DOMAIN", project.domain)
+    folder = project.folder / "notebooks"
     copied = Path(shutil.copy(path, folder))
     notebook = nbformat.read(copied, as_version=4)
     client = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(folder)}})

@@ -141,7 +141,7 @@ def test_a_missing_file_is_named(fresh):
 def test_more_neighbours_than_windows_are_refused(grown):
     with pytest.raises(ValueError, match=r"teacher\.k = 5000 .* at most \d+ stored windows"):
         grown.run({"teacher.k": 5000})
-    assert grown.steps() == ["count_neighbour_pools"]  # nothing was embedded
+    assert grown.steps() == ["describe_run", "count_neighbour_pools"]  # nothing was embedded
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ BEFORE_TEACHER = {
 def all_steps():
     from tsmemory.pipeline_registry import register_pipelines
 
-    return {node.name for node in register_pipelines()["__default__"].nodes}
+    return {node.short_name for node in register_pipelines()["__default__"].nodes}
 
 
 def test_a_second_run_reuses_all_steps(grown):

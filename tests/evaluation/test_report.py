@@ -171,8 +171,19 @@ def results(
         oracle_gap=oracle_gap(max(horizons) // 24),
         teacher={"queries": 100, "k": 20, "leak": {"24": {"self": 0.2, "validation": 0.7}}},
         teacher_diagnosis=diagnosis(horizons),
+        neighbours=neighbours(item),
         run=run_card(channels, skipped, horizons),
     )
+
+
+def neighbours(item):
+    """Two steps of one query with one neighbour."""
+    lines = [("truth", None, None, 1.0), ("neighbour", 1, None, 1.5), ("frozen", None, 0.5, 2.0)]
+    lines += [("teacher", None, level, 2 * level) for level in (0.1, 0.5, 0.9)]
+    columns = ["source", "rank", "level", "value"]
+    steps = [pd.DataFrame(lines, columns=columns).assign(step=step) for step in (0, 1)]
+    about = {"kind": "median", "label": item, "confidence": 0.3, "skill": 0.1}
+    return pd.concat(steps, ignore_index=True).assign(weight=1.0, stored=item, **about)
 
 
 def oracle_gap(blocks):
@@ -239,7 +250,7 @@ def test_every_section_is_there_in_order(usual):
     page, text, data = usual
     ids = [found["id"] for tag, found in page.attributes if tag == "section"]
     assert ids == SECTIONS == list(data["sections"])
-    assert set(figures(text)) == {"skill", "fans", "fusion", "calibration"}
+    assert set(figures(text)) == {"skill", "fans", "fusion", "calibration", "neighbours", "cost"}
     assert "2024-05-06T07:08+00:00" in page.text
     assert "1,234 windows, stride 5 (benchmark numbers use 1)" in page.text
     assert "beyond 64 steps the backbone is rolled out (median)" in page.text
@@ -303,7 +314,7 @@ def test_the_page_can_be_read_aloud_and_in_the_dark(usual):
     tables = sum(len(part["tables"]) for part in data["sections"].values())
     assert page.tags["table"] == page.tags["caption"] == tables
     drawn = [found for _, found in page.attributes if "data-figure" in found]
-    assert len(drawn) == 4
+    assert len(drawn) == 6
     assert all(found["role"] == "img" and len(found["aria-label"]) > 20 for found in drawn)
     assert ("html", {"lang": "en"}) in page.attributes
     assert "@media (prefers-color-scheme: dark)" in text

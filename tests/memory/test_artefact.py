@@ -21,6 +21,8 @@ from tsmemory.backbones.registry import BUNDLED
 from tsmemory.io import FolderDataset
 from tsmemory.memory.errors import ForecasterError
 
+FILES = ["README.md", "config.json", "model.safetensors"]
+
 
 @pytest.fixture(scope="module")
 def forecaster():
@@ -53,13 +55,13 @@ def test_round_trip_gives_identical_forecasts(forecaster, saved, contexts):
         assert torch.equal(one, other)
     assert loaded.summary() == forecaster.summary()
     assert loaded.fusion == forecaster.fusion
-    assert sorted(path.name for path in saved.iterdir()) == ["config.json", "model.safetensors"]
+    assert sorted(path.name for path in saved.iterdir()) == FILES
 
 
 def test_the_same_forecaster_is_saved_as_the_same_bytes(saved, tmp_path):
     again = tmp_path / "again"
     MemoryForecaster.from_pretrained(str(saved)).save_pretrained(str(again))
-    for name in ("config.json", "model.safetensors"):
+    for name in FILES:
         assert (again / name).read_bytes() == (saved / name).read_bytes()
 
 
@@ -84,6 +86,7 @@ def test_config_says_what_the_forecaster_is(saved, backbone):
         "mean": [20.0, -3.0],
         "std": [4.0, 2.0],
         "typical_scale": 0.8,
+        "freq": None,
     }
 
 
@@ -194,7 +197,7 @@ def test_a_versioned_folder_means_its_latest_version(forecaster, backbone, tmp_p
 def test_saving_again_replaces_what_was_there(forecaster, backbone, saved):
     make_forecaster(IDLE, seed=3).save_pretrained(saved)
     assert MemoryForecaster.from_pretrained(saved).fusion.is_idle
-    assert sorted(path.name for path in saved.iterdir()) == ["config.json", "model.safetensors"]
+    assert sorted(path.name for path in saved.iterdir()) == FILES
 
 
 def test_summary_is_json(forecaster):

@@ -144,7 +144,7 @@ def test_impossible_horizons_are_refused(forecaster, contexts, horizon):
 
 
 def test_impossible_batch_sizes_are_refused(forecaster, contexts):
-    with pytest.raises(ForecasterError, match="batch_size must be at least 1, got 0"):
+    with pytest.raises(ForecasterError, match="batch_size must be a whole number >= 1, got 0"):
         forecaster.predict_quantiles(contexts, batch_size=0)
 
 

@@ -25,11 +25,11 @@ def panel():
 
 
 def test_wiring():
-    assert {node.name: node.outputs for node in create_pipeline().nodes} == {
+    assert {node.short_name: node.outputs for node in create_pipeline().nodes} == {
         "score_anomalies": ["anomaly_scores"],
         "tabulate_anomalies": ["anomalies"],
     }
-    names = {node.name for node in register_pipelines()["anomaly"].nodes}
+    names = {node.short_name for node in register_pipelines()["anomaly"].nodes}
     assert names == {"read_panel", "score_anomalies", "tabulate_anomalies"}
 
 

@@ -55,7 +55,7 @@ def everything(settings):
 
 def test_wiring():
     pipeline = create_pipeline()
-    assert {node.name: node.outputs for node in pipeline.nodes} == {
+    assert {node.short_name: node.outputs for node in pipeline.nodes} == {
         "score_ablations": ["ablation_scores"],
         "tabulate_ablations": ["ablation", "ablation_skill"],
         "measure_transfer": ["transfer"],

@@ -7,7 +7,7 @@ from tsmemory.pipelines.distillation.params import DistillationParams
 
 def test_wiring():
     pipeline = create_pipeline()
-    assert {node.name: node.outputs for node in pipeline.nodes} == {
+    assert {node.short_name: node.outputs for node in pipeline.nodes} == {
         "fit_linear_skip": ["closed_form"],
         "distil_adapter": ["adapter", "loss_curve"],
         "fuse_and_guard": ["fusion"],
@@ -34,7 +34,7 @@ def test_wiring():
 
 
 def test_the_choice_of_weights_sees_validation_alone():
-    choice = create_pipeline().only_nodes("fuse_and_guard")
+    choice = create_pipeline().only_nodes("distillation.fuse_and_guard")
     forecasts = {name for name in choice.inputs() if name.endswith("forecasts")}
     assert forecasts == {"validation_forecasts"}
 

@@ -16,7 +16,7 @@ from tsmemory.pipelines.windowing.params import WindowingParams
 
 def test_wiring():
     pipeline = create_pipeline()
-    assert {node.name: node.outputs for node in pipeline.nodes} == {
+    assert {node.short_name: node.outputs for node in pipeline.nodes} == {
         "describe_backbone": ["backbone_card"],
         "forecast_test_windows": ["test_forecasts"],
         "score_methods": ["scores"],
@@ -30,7 +30,7 @@ def test_wiring():
         "measure_cost": ["cost"],
         "measure_oracle_gap": ["oracle_gap"],
         "collect_fans": ["forecast_fans"],
-        "plot_results": ["skill_plot", "calibration_plot", "fan_plot"],
+        "plot_results": ["skill_plot", "calibration_plot", "fan_plot", "cost_plot"],
         "describe_run": ["run_card"],
         "write_report": ["report", "report_data"],
     }

@@ -12,7 +12,7 @@ from tsmemory.pipelines.loading import backbone_options, load_configured_backbon
 
 def test_wiring():
     pipeline = create_pipeline()
-    assert {node.name: node.outputs for node in pipeline.nodes} == {
+    assert {node.short_name: node.outputs for node in pipeline.nodes} == {
         "count_neighbour_pools": ["neighbour_pools"],
         "index_training_windows": ["datastore"],
         "forecast_training_windows": ["train_forecasts"],
@@ -91,7 +91,7 @@ def test_levels_may_be_given_on_the_command_line():
 
 
 def test_impossible_searches_are_refused_before_anything_is_embedded() -> None:
-    names = [node.name for node in register_pipelines()["__default__"].nodes]
+    names = [node.short_name for node in register_pipelines()["__default__"].nodes]
     long_steps = [name for name in names if name.startswith(("forecast_", "index_"))]
     assert names.index("count_neighbour_pools") < min(names.index(name) for name in long_steps)
 

@@ -19,7 +19,7 @@ from tsmemory.series.reading import read_raw
 
 def test_wiring():
     pipeline = create_pipeline()
-    assert {node.name: node.outputs for node in pipeline.nodes} == {
+    assert {node.short_name: node.outputs for node in pipeline.nodes} == {
         "collect_check_windows": ["check_windows"],
         "pretrain_backbone": ["pretrained_weights", "pretraining_curve"],
         "score_zero_shot": ["zero_shot_scores"],
@@ -36,7 +36,7 @@ def test_wiring():
 
 def test_weights_do_not_depend_on_the_domain(configure):
     """What they are made from is the recipe alone; data enter by the checks, which only look."""
-    training = create_pipeline().only_nodes("pretrain_backbone")
+    training = create_pipeline().only_nodes("pretraining.pretrain_backbone")
     assert training.inputs() == {"check_windows", "pretraining_checkpoints", "params:pretraining"}
 
 

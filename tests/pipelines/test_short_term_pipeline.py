@@ -6,7 +6,7 @@ from tsmemory.pipelines.short_term.params import ShortTermParams
 
 
 def test_wiring():
-    assert {node.name: node.outputs for node in create_pipeline().nodes} == {
+    assert {node.short_name: node.outputs for node in create_pipeline().nodes} == {
         "score_short_term": ["short_term_errors"],
         "tabulate_short_term": ["short_term"],
     }
@@ -14,7 +14,7 @@ def test_wiring():
 
 def test_short_series_need_no_training_part():
     """Nothing is split or scaled, which would refuse series that are no longer than a window."""
-    names = {node.name for node in register_pipelines()["short_term"].nodes}
+    names = {node.short_name for node in register_pipelines()["short_term"].nodes}
     assert names == {"read_panel", "score_short_term", "tabulate_short_term"}
 
 

@@ -8,10 +8,12 @@ from tsmemory.teacher.rerank import Rerank
 
 def test_wiring():
     pipeline = create_pipeline()
-    assert {node.name: node.outputs for node in pipeline.nodes} == {
+    assert {node.short_name: node.outputs for node in pipeline.nodes} == {
         "search_neighbours": ["neighbours"],
         "calibrate_teacher": ["teacher_calibration"],
         "diagnose_teacher": ["teacher_diagnosis", "teacher_diagnosis_table"],
+        "collect_neighbours": ["neighbour_examples"],
+        "plot_neighbours": ["neighbour_plot"],
     }
     assert pipeline.inputs() == {
         "datastore",
@@ -29,7 +31,7 @@ def test_wiring():
 
 
 def test_the_teacher_is_given_the_training_windows_alone():
-    made = create_pipeline().only_nodes("search_neighbours", "calibrate_teacher")
+    made = create_pipeline().only_nodes("teacher.search_neighbours", "teacher.calibrate_teacher")
     assert {name for name in made.inputs() if name.endswith("forecasts")} == {"train_forecasts"}
 
 

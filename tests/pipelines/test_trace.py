@@ -15,7 +15,7 @@ from tsmemory.trace.config import TraceConfig
 
 def test_wiring():
     pipeline = create_pipeline()
-    assert {node.name: node.outputs for node in pipeline.nodes} == {
+    assert {node.short_name: node.outputs for node in pipeline.nodes} == {
         "score_trace": ["trace_scores", "trace_backbone", "trace_importance", "trace_curve"],
         "tabulate_trace": ["trace_table", "trace_summary", "trace_skill", "trace_runs"],
         "plot_importance": ["importance_plot"],
@@ -26,7 +26,7 @@ def test_wiring():
 def test_it_runs_on_its_own_and_shares_the_steps_of_the_main_way():
     pipelines = register_pipelines()
     free = {n for n in pipelines["trace"].inputs() if not n.startswith("params:")}
-    assert free == {"raw_table", "evaluation_workspace", "backbone_answers", "trace_workspace"}
+    assert free == {"raw_table", "indexing_workspace", "backbone_answers", "trace_workspace"}
     shared = set(pipelines["trace"].nodes) - set(create_pipeline().nodes)
     assert shared < set(pipelines["__default__"].nodes)
 

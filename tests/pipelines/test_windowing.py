@@ -16,7 +16,7 @@ THINNED = {"datastore": 7, "train": 7, "validation": 5, "test": 5}
 
 def test_wiring():
     pipeline = create_pipeline()
-    assert [node.name for node in pipeline.nodes] == [
+    assert [node.short_name for node in pipeline.nodes] == [
         "scale_series",
         "list_windows",
         "list_forecast_origins",

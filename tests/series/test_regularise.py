@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tsmemory.series.errors import IngestionError
+from tsmemory.series.errors import IngestionError, about_file
 from tsmemory.series.layout import to_long
 from tsmemory.series.reading import read_table
 from tsmemory.series.regularise import regularise
@@ -210,3 +210,16 @@ def test_published_anomaly_series(shared_data, name, settings, repairs):
     if "duplicates" in settings:
         with pytest.raises(IngestionError, match="repeat a timestamp"):
             regularise(long)
+
+
+def test_warnings_are_one_line_that_names_the_file(caplog):
+    stamps = pd.to_datetime(
+        ["2024-01-01 01:00", "2024-01-01 00:00", "2024-01-01 02:00", "2024-01-01 05:00"]
+    )
+    long = pd.DataFrame({"item_id": "a", "timestamp": stamps, "x": 1.0})
+    with caplog.at_level(logging.WARNING), about_file("sales.csv"):
+        regularise(long, freq="h")
+    assert [record.getMessage() for record in caplog.records] == [
+        "sales.csv: 1 row(s) came out of order and have been sorted; 2 missing row(s) in 1 gap(s) "
+        "filled with NaN, the longest of 2"
+    ]

@@ -84,6 +84,22 @@ def test_a_neighbour_that_differs_by_a_level_is_the_target_itself(build_store):
     np.testing.assert_allclose(median, windows.targets(series), atol=1e-5)
 
 
+@pytest.mark.parametrize("alignment", ["shift", "affine"])
+@pytest.mark.parametrize("before", [1, M, 2 * M])
+def test_contexts_are_moved_as_their_futures_are(teacher, windows, neighbours, alignment, before):
+    teacher = replace(teacher, alignment=alignment)
+    queries, found = windows.take(slice(0, 9)), neighbours.take(slice(0, 9))
+    both = teacher.aligned_futures(queries, found, H, before=before)
+    assert both.shape == (9, 6, before + H)
+    futures = teacher.aligned_futures(queries, found, H)
+    np.testing.assert_allclose(both[:, :, before:], futures, rtol=1e-6, atol=1e-6)
+    if before >= M:  # by which they are made to agree
+        tails = queries.contexts(teacher.series)[:, -M:].mean(axis=1)
+        level = both[:, :, before - M : before].mean(axis=2)
+        known = found.position >= 0
+        np.testing.assert_allclose(level[known], np.repeat(tails, known.sum(axis=1)), atol=1e-5)
+
+
 def test_quantiles_are_those_of_the_aligned_futures(teacher, windows, neighbours):
     quantiles = teacher.quantiles(windows, neighbours, H)
     futures = torch.from_numpy(teacher.aligned_futures(windows, neighbours, H))

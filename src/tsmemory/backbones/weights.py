@@ -112,7 +112,7 @@ def _from_hub(hub_id: str, revision: str | None, what: str) -> Path:
 
     if (cached := _cached(hub_id, revision)) is not None:
         return cached
-    if not _hub_is_reachable():
+    if not hub_is_reachable():
         pinned = f"--revision {revision} " if revision else ""
         raise BackboneError(
             f"{what} {hub_id!r} is not in the local cache and the hub cannot be reached. "
@@ -126,7 +126,7 @@ def _from_hub(hub_id: str, revision: str | None, what: str) -> Path:
         raise BackboneError(f"{what} {hub_id!r} could not be downloaded: {error}") from error
 
 
-def _hub_is_reachable() -> bool:
+def hub_is_reachable() -> bool:
     """Whether something answers where the hub, or the proxy in front of it, is said to be."""
     from huggingface_hub import constants
 

@@ -8,20 +8,26 @@ _HOMES = {
     "AtomicTextDataset": "text_dataset",
     "ContentCacheDataset": "content_cache_dataset",
     "FolderDataset": "folder_dataset",
+    "ForecasterDataset": "forecaster_dataset",
+    "ForecastsDataset": "forecasts_dataset",
     "OptionalFolderDataset": "optional_folder_dataset",
     "RawTableDataset": "raw_table_dataset",
     "ShardCacheDataset": "shard_cache_dataset",
     "StudyJournalDataset": "study_journal_dataset",
+    "TablesDataset": "tables_dataset",
 }
 __all__ = [
     "AtomicJSONDataset",
     "AtomicTextDataset",
     "ContentCacheDataset",
     "FolderDataset",
+    "ForecasterDataset",
+    "ForecastsDataset",
     "OptionalFolderDataset",
     "RawTableDataset",
     "ShardCacheDataset",
     "StudyJournalDataset",
+    "TablesDataset",
 ]
 
 

@@ -10,8 +10,6 @@ from typing import Any, Protocol
 from kedro.io.core import AbstractVersionedDataset, DatasetError, Version
 from kedro_datasets._typing import JSONPreview
 
-SUMMARY = "summary.json"
-
 
 class Folder(Protocol):
     """What a class must offer to be kept by a :class:`FolderDataset`."""
@@ -38,7 +36,12 @@ class FolderDataset(AbstractVersionedDataset[Any, Any]):
           kind: tsmemory.retrieval.Datastore
           versioned: true
         ```
+
+    Attributes:
+        summary_name: File in the folder for what people want to know first.
     """
+
+    summary_name = "summary.json"
 
     def __init__(
         self,
@@ -66,7 +69,7 @@ class FolderDataset(AbstractVersionedDataset[Any, Any]):
         Raises:
             DatasetError: The folder does not exist.
         """
-        folder = _whole(Path(self._get_load_path()))
+        folder = whole_folder(Path(self._get_load_path()))
         if not folder.is_dir():
             raise DatasetError(f"{folder} does not exist; run the pipeline that makes it first")
         return self._class().from_pretrained(folder)
@@ -86,15 +89,15 @@ class FolderDataset(AbstractVersionedDataset[Any, Any]):
         try:
             data.save_pretrained(partial)
             text = json.dumps(data.summary(), indent=2, sort_keys=True)
-            (partial / SUMMARY).write_text(text + "\n", encoding="utf-8")
+            (partial / self.summary_name).write_text(text + "\n", encoding="utf-8")
             _move_into_place(partial, target)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
     def preview(self) -> JSONPreview:
         """The summary as JSON text, for Kedro-Viz; the object itself is not read."""
-        folder = _whole(Path(self._get_load_path()))
-        return JSONPreview((folder / SUMMARY).read_text(encoding="utf-8"))
+        folder = whole_folder(Path(self._get_load_path()))
+        return JSONPreview((folder / self.summary_name).read_text(encoding="utf-8"))
 
     def _class(self) -> Any:
         """Import the class, which may pull in heavy libraries."""
@@ -105,7 +108,7 @@ class FolderDataset(AbstractVersionedDataset[Any, Any]):
             raise DatasetError(f"kind: cannot import {self._kind!r} ({error})") from error
 
     def _exists(self) -> bool:
-        return _whole(Path(self._get_load_path())).is_dir()
+        return whole_folder(Path(self._get_load_path())).is_dir()
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": self._filepath, "kind": self._kind, "version": self._version}
@@ -115,7 +118,8 @@ def _move_into_place(partial: Path, target: Path) -> None:
     """Put a finished folder at its place; what was there goes only after that.
 
     A folder cannot take another's place in one step. A kill between the two steps leaves the old
-    folder aside, where :func:`_whole` finds it until the next save has put a new one in its place.
+    folder aside, where :func:`whole_folder` finds it until the next save has put a new one in its
+    place.
     """
     old = _aside(target)
     if target.exists():
@@ -129,6 +133,6 @@ def _aside(target: Path) -> Path:
     return target.with_name(f".{target.name}.old")
 
 
-def _whole(target: Path) -> Path:
+def whole_folder(target: Path) -> Path:
     """The folder to read: the one at its place, or what a killed save has set aside."""
     return _aside(target) if not target.exists() and _aside(target).is_dir() else target

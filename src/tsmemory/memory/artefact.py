@@ -13,6 +13,7 @@ from tsmemory import __version__
 from tsmemory.backbones import BackboneError
 from tsmemory.backbones.weights import find_weights
 from tsmemory.fingerprint import digest, sha256_of_file
+from tsmemory.memory.card import CARD, MARK
 from tsmemory.memory.errors import ForecasterError
 
 FORMAT_VERSION = 3
@@ -22,7 +23,7 @@ WEIGHTS = "model.safetensors"
 
 
 def write_artefact(
-    folder: Path, config: Mapping[str, Any], state: Mapping[str, torch.Tensor]
+    folder: Path, config: Mapping[str, Any], state: Mapping[str, torch.Tensor], *, card: str
 ) -> None:
     """Write a forecaster's folder.
 
@@ -33,10 +34,13 @@ def write_artefact(
         folder: Made if it does not exist; files of the same name are replaced.
         config: What :func:`read_artefact` returns beside the weights.
         state: The adapter's tensors by name.
+        card: The model card; one that the user has made their own is left as it is.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     _replace(folder / WEIGHTS, save(tensors, metadata={"format": "pt"}))
+    if not (folder / CARD).exists() or MARK in (folder / CARD).read_text(encoding="utf-8"):
+        _replace(folder / CARD, card.encode())
     whole = {
         "format_version": FORMAT_VERSION,
         "tsmemory_version": __version__,
@@ -47,11 +51,14 @@ def write_artefact(
     _replace(folder / CONFIG, (json.dumps(whole, indent=2) + "\n").encode())
 
 
-def read_artefact(source: str | Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+def read_artefact(
+    source: str | Path, revision: str | None = None
+) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """Read what :func:`write_artefact` wrote, after checking that it is whole.
 
     Args:
         source: The folder, a Kedro-versioned folder (its latest version is read), or a hub id.
+        revision: Branch, tag or commit on the hub.
 
     Returns:
         The configuration and the adapter's tensors by name.
@@ -59,7 +66,7 @@ def read_artefact(source: str | Path) -> tuple[dict[str, Any], dict[str, torch.T
     Raises:
         ForecasterError: Nothing there, a file is missing, of another format, truncated or changed.
     """
-    folder = _find(source)
+    folder = _find(source, revision)
     config = _read_config(folder / CONFIG)
     weights = folder / WEIGHTS
     found = sha256_of_file(weights)
@@ -71,15 +78,22 @@ def read_artefact(source: str | Path) -> tuple[dict[str, Any], dict[str, torch.T
     return config, load_file(weights)
 
 
-def _find(source: str | Path) -> Path:
+def latest_version(folder: Path) -> Path:
+    """The latest version in a Kedro-versioned folder; any other folder as it is."""
+    if (folder / CONFIG).is_file():
+        return folder
+    # Kedro keeps versions as <name>/<version>/<name>; their names sort by time.
+    versions = sorted(p for p in folder.glob(f"*/{folder.resolve().name}") if p.is_dir())
+    return versions[-1] if versions else folder
+
+
+def _find(source: str | Path, revision: str | None) -> Path:
     """The folder that holds both files."""
     folder = Path(source)
-    if folder.is_dir() and not (folder / CONFIG).is_file():
-        # Kedro keeps versions as <name>/<version>/<name>; their names sort by time.
-        versions = sorted(p for p in folder.glob(f"*/{folder.resolve().name}") if p.is_dir())
-        source = versions[-1] if versions else folder
+    if folder.is_dir():
+        source = latest_version(folder)
     try:
-        return find_weights(source, what="forecaster")
+        return find_weights(source, revision, what="forecaster")
     except BackboneError as error:
         raise ForecasterError(str(error)) from error
 

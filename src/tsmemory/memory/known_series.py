@@ -63,6 +63,7 @@ class KnownSeries:
         mean: Training means, raw units. Shape ``(R,)``.
         std: Training standard deviations, raw units. Shape ``(R,)``.
         typical_scale: Standard deviation of a typical context, in that of its series.
+        freq: Their step, if that is known.
     """
 
     item_id: tuple[str, ...]
@@ -70,6 +71,7 @@ class KnownSeries:
     mean: Numbers
     std: Numbers
     typical_scale: float
+    freq: str | None = None
 
     @classmethod
     def from_training(cls, series: SeriesSet, windows: Windows) -> "KnownSeries":
@@ -83,6 +85,7 @@ class KnownSeries:
             mean=series.mean,
             std=series.std,
             typical_scale=float(np.median(alive)) if len(alive) else 1.0,
+            freq=series.freq,
         )
 
     def unit(
@@ -102,19 +105,14 @@ class KnownSeries:
         Returns:
             Level and scale of each context.
         """
-        gaps = bool(np.isnan(contexts).any())
-        mean, std = (
-            np.asarray(statistic(contexts, axis=1, dtype=np.float64))
-            for statistic in ((np.nanmean, np.nanstd) if gaps else (np.mean, np.std))
-        )
+        mean, std = _moments(contexts)
         tiny = np.maximum(np.abs(mean), 1.0) * 1e-12
         unit = Unit(mean, np.where(std > tiny, std / self.typical_scale, 1.0))
         row = self._rows(items, channels, len(contexts))
         found = row >= 0
         if not found.any():
             return unit
-        level, scale = self.mean[row], self.std[row]
-        moved = (np.abs(mean - level) > _MOVED * scale) | (std > _MOVED * scale)
+        moved = self._moved(row, mean, std)
         if count := int((found & moved).sum()):
             logger.warning(
                 "%d of %d contexts lie more than %g training standard deviations from where their "
@@ -124,7 +122,21 @@ class KnownSeries:
                 _MOVED,
             )
         usual = found & ~moved
+        level, scale = self.mean[row], self.std[row]
         return Unit(np.where(usual, level, unit.level), np.where(usual, scale, unit.scale))
+
+    def knows(
+        self,
+        contexts: Real,
+        items: Sequence[Any] | NDArray[Any] | None = None,
+        channels: Sequence[Any] | NDArray[Any] | None = None,
+    ) -> NDArray[np.bool_]:
+        """Which contexts are of series that are known and are still where they were. ``(B,)``.
+
+        The arguments are those of :meth:`unit`.
+        """
+        row = self._rows(items, channels, len(contexts))
+        return np.asarray((row >= 0) & ~self._moved(row, *_moments(contexts)))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; :meth:`from_json` reads them."""
@@ -134,6 +146,7 @@ class KnownSeries:
             "mean": self.mean.tolist(),
             "std": self.std.tolist(),
             "typical_scale": self.typical_scale,
+            "freq": self.freq,
         }
 
     @classmethod
@@ -141,7 +154,13 @@ class KnownSeries:
         """Read what :meth:`to_json` wrote."""
         mean, std = (np.array(value[name], dtype=np.float64) for name in ("mean", "std"))
         item_id, channel = (tuple(value[name]) for name in ("item_id", "channel"))
-        return cls(item_id, channel, mean, std, float(value["typical_scale"]))
+        scale = float(value["typical_scale"])
+        return cls(item_id, channel, mean, std, scale, value.get("freq"))
+
+    def _moved(self, row: NDArray[np.int64], mean: Numbers, std: Numbers) -> NDArray[np.bool_]:
+        """Which contexts lie far from where their series was in training. Shape ``(B,)``."""
+        level, scale = self.mean[row], self.std[row]
+        return np.asarray((np.abs(mean - level) > _MOVED * scale) | (std > _MOVED * scale))
 
     def _rows(
         self,
@@ -160,3 +179,13 @@ class KnownSeries:
     @cached_property
     def _row_of(self) -> dict[tuple[str | None, str], int]:
         return {pair: row for row, pair in enumerate(zip(self.item_id, self.channel, strict=True))}
+
+
+def _moments(contexts: Real) -> tuple[Numbers, Numbers]:
+    """Mean and standard deviation of what was observed of each context. Shapes ``(B,)``."""
+    gaps = bool(np.isnan(contexts).any())
+    mean, std = (
+        np.asarray(statistic(contexts, axis=1, dtype=np.float64))
+        for statistic in ((np.nanmean, np.nanstd) if gaps else (np.mean, np.std))
+    )
+    return mean, std

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +13,62 @@ from tsmemory.memory.errors import ForecasterError
 from tsmemory.memory.fusion import Fusion
 from tsmemory.memory.known_series import KnownSeries
 from tsmemory.memory.profiles import Adapter, AnyConfig, build_adapter, config_from_json
+from tsmemory.metrics import season_length
+
+QUANTILE_LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+
+
+class ChosenBackbone(NamedTuple):
+    """A backbone for a memory that is to be made.
+
+    Attributes:
+        backbone: The backbone.
+        source: What it was loaded from, or its name if it was given as it is.
+        options: What it was loaded with, its device excepted.
+        settings: Those of the options that its answers may depend on.
+    """
+
+    backbone: Backbone
+    source: str
+    options: dict[str, Any]
+    settings: dict[str, Any]
+
+
+def choose_backbone(
+    backbone: Backbone | str | Path,
+    options: Mapping[str, Any] | None,
+    freq: str,
+    device: str,
+) -> ChosenBackbone:
+    """Load the backbone that a memory is to be made for.
+
+    Args:
+        backbone: The backbone, or where to load it from.
+        options: Further arguments of ``load_backbone``.
+        freq: Step of the series, which tells their season.
+        device: Torch device.
+
+    Returns:
+        The backbone. Unless told otherwise one that is loaded here has the nine deciles as levels.
+
+    Raises:
+        ForecasterError: It cannot be loaded, or options are given for one that is loaded already.
+    """
+    if not isinstance(backbone, (str, Path)):
+        if options:
+            raise ForecasterError("backbone_options need a backbone by name; this one is loaded")
+        return ChosenBackbone(backbone, backbone.name, {}, {})
+    known: dict[str, Any] = {"quantile_levels": list(QUANTILE_LEVELS), **(options or {})}
+    if "seasonal_naive" in (known.get("kind"), str(backbone)):
+        known.setdefault("season", season_length(freq))
+    try:
+        loaded = load_backbone(backbone, **{**known, "device": device})
+    except BackboneError as error:
+        raise ForecasterError(
+            f"the backbone {str(backbone)!r} cannot be loaded: {error}"
+        ) from error
+    settings = {name: value for name, value in known.items() if name not in ("kind", "revision")}
+    return ChosenBackbone(loaded, str(backbone), known, settings)
 
 
 def check_parts(backbone: Backbone, config: AnyConfig, fusion: Fusion) -> None:

@@ -1,6 +1,7 @@
 """Forecasting contexts batch by batch: the frozen backbone, its memory, their fusion."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -86,6 +87,55 @@ def forecast_batches(
     return quantiles, median
 
 
+class Remembered(NamedTuple):
+    """What the parts say of a batch, before they are fused.
+
+    Attributes:
+        keys: The backbone's embeddings. Shape ``(B, d)``.
+        frozen: The backbone's quantiles at all steps asked for. Shape ``(B, Q, H)``.
+        known: Those that the memory corrects. Shape ``(B, Q, min(H, adapter's horizon))``.
+        memory: The memory's quantiles. The same shape.
+        normal: The contexts' instance norm, where the adapter reads it.
+    """
+
+    keys: Float
+    frozen: Float
+    known: torch.Tensor
+    memory: torch.Tensor
+    normal: Normalised | None
+
+
+@torch.inference_mode()
+def remember(
+    backbone: Backbone, adapter: Adapter, contexts: Float, horizon: int, origins: Origins | None
+) -> Remembered:
+    """What backbone and memory say of one batch.
+
+    Args:
+        backbone: The frozen backbone.
+        adapter: Its memory, in inference mode.
+        contexts: In the memory's unit, NaN where missing. Shape ``(B, L)``.
+        horizon: H.
+        origins: Where they end, for backbones that look forecasts up.
+
+    Returns:
+        Both, on the CPU.
+    """
+    output = backbone.encode_and_predict(contexts, horizon, **asked_at(origins))
+    device = adapter.device
+    known = np.ascontiguousarray(output.quantiles[:, :, : adapter.config.horizon])
+    frozen, given = torch.from_numpy(known), torch.from_numpy(contexts)
+    inputs = (given.to(device), frozen.to(device), torch.from_numpy(output.keys).to(device))
+    normal = None
+    if isinstance(adapter, MemoryAdapter):
+        normal = instance_normalise(inputs[0])  # once for both: at batch 1 every operation counts
+        memory = adapter(*inputs, normal).cpu()
+        normal = Normalised(*(tensor.cpu() for tensor in normal))
+    else:
+        memory = adapter(*inputs).cpu()
+    return Remembered(output.keys, output.quantiles, frozen, memory, normal)
+
+
 @torch.inference_mode()
 def fuse(
     backbone: Backbone,
@@ -99,20 +149,11 @@ def fuse(
     """Fused quantiles of one batch at the native levels, ascending over levels. ``(B, Q, H)``."""
     if fusion.is_idle:
         return backbone.predict_quantiles(contexts, horizon, **asked_at(origins))
-    output = backbone.encode_and_predict(contexts, horizon, **asked_at(origins))
-    known = np.ascontiguousarray(output.quantiles[:, :, : adapter.config.horizon])
-    device, median = adapter.device, adapter.config.median
-    frozen, given = torch.from_numpy(known), torch.from_numpy(contexts)
-    inputs = (given.to(device), frozen.to(device), torch.from_numpy(output.keys).to(device))
-    if isinstance(adapter, MemoryAdapter):
-        normal = instance_normalise(inputs[0])  # once for both: at batch 1 every operation counts
-        memory = adapter(*inputs, normal).cpu()
-        normal = Normalised(*(tensor.cpu() for tensor in normal))
-    else:
-        memory, normal = adapter(*inputs).cpu(), None
-    fused = fusion.apply(frozen, memory, median, given, channels, normal).numpy()
+    said = remember(backbone, adapter, contexts, horizon, origins)
+    given, median = torch.from_numpy(contexts), adapter.config.median
+    fused = fusion.apply(said.known, said.memory, median, given, channels, said.normal).numpy()
     # Equal quantiles may have come apart by a rounding; elsewhere this changes nothing.
     ascending: Float = np.maximum.accumulate(fused, axis=1)
-    if horizon <= known.shape[2]:
+    if horizon <= said.known.shape[2]:
         return ascending
-    return np.concatenate([ascending, output.quantiles[:, :, known.shape[2] :]], axis=2)
+    return np.concatenate([ascending, said.frozen[:, :, said.known.shape[2] :]], axis=2)

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from tsmemory.evaluation.scores import MethodScores
     from tsmemory.evaluation.trace_scores import TraceScores
     from tsmemory.memory.closed_form import ClosedForm
+    from tsmemory.memory.forecast_tables import ForecastTables
     from tsmemory.memory.forecaster import MemoryForecaster
     from tsmemory.memory.forecasts import BackboneForecasts
+    from tsmemory.memory.new_tables import Reading
     from tsmemory.memory.seeded import SeededAdapters
     from tsmemory.retrieval.datastore import Datastore
     from tsmemory.scaleout.content_cache import ContentCache
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
     from tsmemory.tuning.journal import StudyJournal
 else:
     AblationScores = BackboneForecasts = ClosedForm = ContentCache = Datastore = Any
-    MemoryForecaster = MethodScores = ModelFiles = Neighbours = RowFacts = SeededAdapters = Any
-    ShardCache = StudyJournal = TraceScores = Any
+    ForecastTables = MemoryForecaster = MethodScores = ModelFiles = Neighbours = Reading = Any
+    RowFacts = SeededAdapters = ShardCache = StudyJournal = TraceScores = Any
 
 __all__ = [
     "AblationScores",
@@ -31,10 +33,12 @@ __all__ = [
     "ClosedForm",
     "ContentCache",
     "Datastore",
+    "ForecastTables",
     "MemoryForecaster",
     "MethodScores",
     "ModelFiles",
     "Neighbours",
+    "Reading",
     "RowFacts",
     "SeededAdapters",
     "ShardCache",

@@ -13,6 +13,7 @@ from tsmemory.runs.meter import highest_resident_bytes
 from tsmemory.runs.record import RunRecord
 
 BACKBONE_CARD = "backbone_card"
+_WITHOUT_EFFECT = ("mlflow", "resume")  # parameters that change nothing in the results
 _PACKAGES = (*NUMERIC_PACKAGES, "kedro", "kedro-datasets", "pyarrow", "safetensors", "tsmemory")
 
 
@@ -40,8 +41,9 @@ def build_manifest(record: RunRecord, error: BaseException | None = None) -> dic
         "env": run.get("env"),
         "pipelines": run.get("pipeline_names") or ["__default__"],
         "parameters": parameters,
-        # Whether to resume changes nothing in the results.
-        "parameters_fingerprint": digest({k: v for k, v in parameters.items() if k != "resume"}),
+        "parameters_fingerprint": digest(
+            {name: value for name, value in parameters.items() if name not in _WITHOUT_EFFECT}
+        ),
         "seeds": _seeds("", _taken(record, parameters)),
         "tuned_by": _studies(_taken(record, parameters)),
         "inputs": _inputs(record),

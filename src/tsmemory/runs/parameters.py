@@ -21,6 +21,11 @@ from tsmemory.runs.errors import ParameterError
 PREFIX = "params:"
 UNKNOWN_NAMES = {"extra_forbidden", "unexpected_keyword_argument"}  # of models, of dataclasses
 Types = Mapping[str, type]
+# Where data lie: the catalog reads these from the command line or globals.yml, never from here.
+PLACES = (
+    *("ingestion.path", "ingestion.download", "ingestion.source"),
+    *("forecasting.path", "forecasting.artefact", "forecasting.backbone", "forecasting.device"),
+)
 
 
 def parameter_types(pipelines: Mapping[str, Pipeline]) -> Types:
@@ -53,7 +58,7 @@ def check_parameters(loader: AbstractConfigLoader, pipelines: Mapping[str, Pipel
     Raises:
         ParameterError: Naming every offending parameter by its dotted path.
     """
-    problems = _unknown_names(loader)
+    problems = _unknown_names(loader) or _places_out_of_sight(loader)
     if not problems:
         values = loader["parameters"]
         constrained = constrained_types(pipelines)
@@ -78,6 +83,23 @@ def _unknown_names(loader: AbstractConfigLoader) -> list[str]:
         base, env, *_ = loader._read_raw_config(kind)
         known.update(str(name) for file in (base | env).values() for name in file)
     return [_unknown(str(name), "", known) for name in given if name not in known]
+
+
+def _places_out_of_sight(loader: AbstractConfigLoader) -> list[str]:
+    """Places that a file of parameters names, where the catalog does not see them."""
+    if not isinstance(loader, OmegaConfigLoader):
+        return []
+    values, problems = loader["parameters"], []
+    for key in PLACES:
+        given = resolve_nested_dict_path(values, key)
+        asked = resolve_nested_dict_path(loader.runtime_params or {}, key)
+        known = resolve_nested_dict_path(loader["globals"], key)
+        if asked is _MISSING and known is not _MISSING and given not in (known, _MISSING):
+            problems.append(
+                f"  {key} = {given!r}: the catalog does not read files of parameters; set it in "
+                "conf/<environment>/globals.yml, or with --params"
+            )
+    return problems
 
 
 def _invalid_values(key: str, value: Any, kind: type) -> list[str]:

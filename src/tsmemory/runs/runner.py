@@ -1,5 +1,6 @@
 """A runner that leaves out what is whole and current, and a session that uses it."""
 
+import difflib
 import inspect
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -68,12 +69,13 @@ class ResumingRunner(SequentialRunner):
     def _suggest_resume_scenario(
         self, pipeline: Pipeline, done_nodes: Iterable[Node], catalog: Catalog
     ) -> None:
-        self._logger.warning(
-            "%d of %d steps were completed; once the cause is mended, the same command goes on "
-            "from there",
-            len(set(done_nodes)),
-            len(pipeline.nodes),
-        )
+        if done := len(set(done_nodes)):
+            self._logger.warning(
+                "%d of %d steps were completed; once the cause is mended, the same command goes on "
+                "from there",
+                done,
+                len(pipeline.nodes),
+            )
 
 
 class ResumingSession(KedroSession):
@@ -83,10 +85,11 @@ class ResumingSession(KedroSession):
         """Run as :meth:`kedro.framework.session.KedroSession.run` does, one step after another.
 
         Raises:
-            RefusedRunError: Another runner is asked for.
+            RefusedRunError: Another runner, or a pipeline that there is not, is asked for.
             FailedRunError: A step met something that the user can mend.
         """
         options = inspect.signature(super().run).bind(*args, **kwargs).arguments
+        _refuse_unknown_pipelines(options.get("pipeline_names") or ())
         runner: AbstractRunner | None = options.get("runner")
         if runner is None or type(runner) is SequentialRunner:
             runner = ResumingRunner(is_async=bool(runner and runner._is_async))
@@ -108,6 +111,20 @@ class ResumingSession(KedroSession):
             # Kedro's hooks do not hear of an interrupt from the keyboard.
             for record in _records(self._hook_manager):
                 record.release()
+
+
+def _refuse_unknown_pipelines(names: Iterable[str]) -> None:
+    """Raise if one of the pipelines asked for is not registered."""
+    from kedro.framework.project import pipelines
+
+    known = sorted(pipelines)
+    for name in names:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]}? " if close else ""
+            raise RefusedRunError(
+                f"--pipelines {name}: no such pipeline; {hint}known: {', '.join(known)}"
+            )
 
 
 def _user_error(error: BaseException | None) -> UserError | None:

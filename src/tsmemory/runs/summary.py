@@ -1,18 +1,21 @@
-"""A short table of the leaderboard for the terminal."""
+"""Short tables of results for the terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from tsmemory.evaluation.summary import choose_horizons, naive_warning
+from tsmemory.evaluation.summary import choose_horizons
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.console import Console
     from rich.table import Table
 
 METRICS = ("mse", "mae", "crps")
-STYLES = {"frozen": "cyan", "tsmemory": "bold green"}
+FROZEN = "frozen"
+STYLES = {FROZEN: "cyan", "tsmemory": "bold green", "trace": "bold green", "default": "bold green"}
+MOST_ROWS = 12
 _METHOD_WIDTH, _VALUE_WIDTH = 16, 8
+_SKILL = "skill"  # of the CRPS, against the frozen backbone, in percent
+_SKILL_METRIC = "crps"
 
 
 def leaderboard_tables(leaderboard: "pd.DataFrame", width: int) -> "list[Table]":
@@ -23,83 +26,93 @@ def leaderboard_tables(leaderboard: "pd.DataFrame", width: int) -> "list[Table]"
         width: Columns of the terminal; horizons that do not fit beside each other go below.
 
     Returns:
-        Tables with the columns ``<metric> @<horizon>``; the best value of each column is
-        underlined, the frozen backbone and tsmemory are coloured.
+        Tables with the columns ``<metric> @<horizon>``, the last of each horizon being the skill in
+        CRPS against the frozen backbone; the best value of each column is underlined, the frozen
+        backbone and tsmemory are coloured.
     """
     known = leaderboard[leaderboard["metric"].isin(METRICS)]
     metrics = [name for name in METRICS if name in set(known["metric"])]
     horizons = choose_horizons([int(h) for h in known["horizon"]])
-    each = max(1, (width - _METHOD_WIDTH) // (_VALUE_WIDTH * max(1, len(metrics))))
     wide = known.pivot_table(
         index="method", columns=["horizon", "metric"], values="value", sort=False
     )
+    if FROZEN in wide.index and _SKILL_METRIC in metrics:
+        metrics.append(_SKILL)
+        for horizon in horizons:
+            errors = wide[horizon, _SKILL_METRIC]
+            skill = 100 * (1 - errors / errors[FROZEN])
+            wide[horizon, _SKILL] = skill.round(1) + 0.0  # no -0.0
+    each = max(1, (width - _METHOD_WIDTH) // (_VALUE_WIDTH * max(1, len(metrics))))
     parts = [horizons[i : i + each] for i in range(0, len(horizons), each)]
-    return [_table(wide, part, metrics) for part in parts]
+    return [_by_horizon(wide, part, metrics) for part in parts]
 
 
-def show_leaderboard(
-    leaderboard: "pd.DataFrame",
-    folder: str,
-    console: "Console | None" = None,
-    *,
-    warning: str | None = None,
-    report: str | None = None,
-) -> None:
-    """Write the leaderboard to the terminal, with one line on where to read more.
+def row_tables(table: "pd.DataFrame", width: int) -> "list[Table]":
+    """Lay a table of rows and horizons out like the leaderboard.
 
     Args:
-        leaderboard: Table ``method, horizon, metric, value, …``.
-        folder: Where the reports lie.
-        console: Where to write; standard output by default.
-        warning: What readers of the table have to know of the backbone.
-        report: The report to open, if the run has one.
+        table: Table ``row, horizon, <metrics>, …``.
+        width: Columns of the terminal.
+
+    Returns:
+        As :func:`leaderboard_tables`.
     """
-    from rich.console import Console
-
-    console = console or Console()
-    for table in leaderboard_tables(leaderboard, console.width):
-        console.print(table)
-    if warning:
-        console.print(warning, highlight=False, markup=False, style="yellow")
-    if naive := naive_warning(leaderboard):
-        console.print(naive, highlight=False, style="yellow")
-    place = f"Report: {report}" if report else f"Reports: {folder}"
-    console.print(place, highlight=False, markup=False, soft_wrap=True)  # a path stays whole
+    long = table.melt(["row", "horizon"], list(METRICS), var_name="metric")
+    return leaderboard_tables(long.rename(columns={"row": "method"}), width)
 
 
-def show_verdict(
-    verdict: Sequence[str], console: "Console | None" = None, *, report: str | None = None
-) -> None:
-    """Write what a study has come to to the terminal, with one line on where to read more.
+def plain_tables(table: "pd.DataFrame", formats: Mapping[str, str]) -> "list[Table]":
+    """Lay some columns of a table out as they are.
 
     Args:
-        verdict: Sentences.
-        console: Where to write; standard output by default.
-        report: The report to open, if the run has one.
+        table: The table, of which the first rows are shown.
+        formats: How the numbers of each column are written; text as it is. Others are left out.
+
+    Returns:
+        One table; a last line says how many rows are not in it.
     """
-    from rich.console import Console
+    made = _empty_table()
+    columns = [name for name in formats if name in table]
+    for number, name in enumerate(columns):
+        made.add_column(name, justify="right" if number else "left", no_wrap=not number)
+    for line in table.head(MOST_ROWS).to_dict("records"):
+        cells = [_written(line[name], formats[name]) for name in columns]
+        made.add_row(*cells, style=STYLES.get(cells[0], ""))
+    if len(table) > MOST_ROWS:
+        rest = f"and {len(table) - MOST_ROWS} more"
+        made.add_row(rest, *[""] * (len(columns) - 1), style="dim")
+    return [made]
 
-    console = console or Console()
-    console.print(" ".join(verdict), highlight=False, markup=False)
-    if report:
-        console.print(f"Report: {report}", highlight=False, markup=False, soft_wrap=True)
 
-
-def _table(wide: "pd.DataFrame", horizons: Sequence[int], metrics: Sequence[str]) -> "Table":
+def _by_horizon(wide: "pd.DataFrame", horizons: Sequence[int], metrics: Sequence[str]) -> "Table":
     """One table of a few horizons."""
-    from rich.box import SIMPLE
-    from rich.table import Table
-
-    table = Table(box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    table = _empty_table()
     table.add_column("method", no_wrap=True)
     columns = [(h, m) for h in horizons for m in metrics if (h, m) in wide.columns]
     for horizon, metric in columns:
-        table.add_column(f"{metric}\n@{horizon}", justify="right", no_wrap=True)
+        head = "skill %" if metric == _SKILL else metric
+        table.add_column(f"{head}\n@{horizon}", justify="right", no_wrap=True)
     for method, line in wide.iterrows():
         cells = []
         for column in columns:
-            value, best = line[column], wide[column].min()
-            text = "-" if value != value else f"{value:.3f}"
-            cells.append(f"[underline]{text}[/]" if text == f"{best:.3f}" else text)
+            is_skill = column[1] == _SKILL
+            best = wide[column].max() if is_skill else wide[column].min()
+            form = "+.1f" if is_skill else ".3f"
+            text = _written(line[column], form)
+            cells.append(f"[underline]{text}[/]" if text == _written(best, form) else text)
         table.add_row(str(method), *cells, style=STYLES.get(str(method), ""))
     return table
+
+
+def _empty_table() -> "Table":
+    from rich.box import SIMPLE
+    from rich.table import Table
+
+    return Table(box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+
+
+def _written(value: object, form: str) -> str:
+    """A number in its format, a dash where there is none, text as it is."""
+    if value is None or value != value:
+        return "-"
+    return value if isinstance(value, str) else format(value, form)

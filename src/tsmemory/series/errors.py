@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from difflib import get_close_matches
 from itertools import compress, islice
 from pathlib import Path
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from tsmemory.errors import UserError
 
 SHOWN = 3
+_ABOUT: ContextVar[str | None] = ContextVar("about", default=None)
 
 
 class IngestionError(UserError):
@@ -20,7 +22,7 @@ class IngestionError(UserError):
 
 @contextmanager
 def about_file(path: str | Path) -> Iterator[None]:
-    """Put a file's name in front of every ingestion error raised inside.
+    """Put a file's name in front of every ingestion error raised inside, and of warnings.
 
     Args:
         path: The file that the work inside is about.
@@ -28,10 +30,19 @@ def about_file(path: str | Path) -> Iterator[None]:
     Raises:
         IngestionError: Whatever was raised, with the file named.
     """
+    outside = _ABOUT.set(str(path))
     try:
         yield
     except IngestionError as error:
         raise IngestionError(f"{path}: {error}") from error
+    finally:
+        _ABOUT.reset(outside)
+
+
+def of_file(sentence: str) -> str:
+    """A warning with the name of the file that the work is about, if it is about one."""
+    path = _ABOUT.get()
+    return sentence if path is None else f"{path}: {sentence}"
 
 
 def first_of(offenders: Iterable[str], total: int) -> str:

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from tsmemory.series.errors import IngestionError, first_of
+from tsmemory.series.errors import IngestionError, first_of, of_file
 from tsmemory.series.grid import Grid, Int, check_frequency, infer_frequency
 
 logger = logging.getLogger(__name__)
@@ -204,6 +204,6 @@ def _with_warnings(repairs: Repairs, duplicates: Duplicates, freq: str) -> Repai
         ),
     )
     warnings = tuple(f"{count} {what}" for count, what in said if count)
-    for sentence in warnings:
-        logger.warning(sentence)
+    if warnings:
+        logger.warning(of_file("; ".join(warnings)))
     return replace(repairs, warnings=warnings)

@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pandas as pd
 
-from tsmemory.series.errors import IngestionError, first_of
+from tsmemory.series.errors import IngestionError, first_of, of_file
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def fit_scaler(
             "windowing.context_length or windowing.horizons"
         )
     if skipped:
-        logger.warning("Series skipped: %s", first_of(lines, len(lines)))
+        logger.warning(of_file(f"series skipped: {first_of(lines, len(lines))}"))
     return (
         pd.DataFrame(fitted, columns=["item_id", "channel", "mean", "std"]),
         pd.DataFrame(skipped, columns=["item_id", "channel", "reason"], dtype="object"),

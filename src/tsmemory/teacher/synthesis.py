@@ -60,21 +60,31 @@ class Teacher:
             return quantiles
         return self.calibration.apply(quantiles, windows.calendar(self.series), self.median)
 
-    def aligned_futures(self, windows: Windows, neighbours: Neighbours, horizon: int) -> Float:
+    def aligned_futures(
+        self, windows: Windows, neighbours: Neighbours, horizon: int, *, before: int = 0
+    ) -> Float:
         """Futures of the neighbours, each brought to the query's level, and scale if asked for.
 
+        Args:
+            windows: The queries, B of them.
+            neighbours: Their neighbours.
+            horizon: H.
+            before: Steps of the neighbours' contexts to bring along, at most the context's length.
+
         Returns:
-            Array of shape ``(B, K, H)`` in z units.
+            Array of shape ``(B, K, before + H)`` in z units.
         """
         count, k = neighbours.position.shape
         row, start = self.datastore.neighbour_windows(neighbours.position.astype(np.int64))
         end = start + windows.context_length
         m = self.shift_length
-        both = self.series.gather(row.ravel(), (end - m).ravel(), m + horizon)
-        both = both.reshape(count, k, m + horizon)
+        reach = max(m, before)
+        both = self.series.gather(row.ravel(), (end - reach).ravel(), reach + horizon)
+        both = both.reshape(count, k, reach + horizon)
         query_tail = self.series.gather(windows.row, windows.origin - m, m)
         ratio = self._scale_ratio(windows, neighbours) if self.alignment == "affine" else None
-        return align_futures(both[:, :, m:], both[:, :, :m], query_tail, ratio)
+        shown, tails = both[:, :, reach - before :], both[:, :, reach - m : reach]
+        return align_futures(shown, tails, query_tail, ratio)
 
     def _scale_ratio(self, windows: Windows, neighbours: Neighbours) -> Float:
         """Scale of each query over that of its neighbours, by whole contexts. Shape ``(B, K)``."""

@@ -7,6 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from tsmemory.evaluation.cost_plot import draw_cost
+from tsmemory.evaluation.neighbour_plot import draw_neighbours
 from tsmemory.evaluation.plots import draw_calibration, draw_fans, draw_fusion, draw_skill
 from tsmemory.evaluation.report.memory_tables import (
     cost_tables,
@@ -48,6 +50,7 @@ class Results:
         oracle_gap: Table ``quantity, first_step, last_step, chosen, oracle, gap``.
         teacher: Single figures of the teacher.
         teacher_diagnosis: Table ``split, embargo, horizon, metric, value, queries``.
+        neighbours: Table ``kind, label, confidence, skill, step, source, …, value``.
         run: The run's own card; see :func:`describe_run`.
     """
 
@@ -60,6 +63,7 @@ class Results:
     oracle_gap: pd.DataFrame
     teacher: Mapping[str, Any]
     teacher_diagnosis: pd.DataFrame
+    neighbours: pd.DataFrame
     run: Mapping[str, Any]
 
 
@@ -220,12 +224,29 @@ def _memory_sections(results: Results) -> list[Section]:
                 "may hold the query's own target, and the teacher then looks better than it is.",
             ),
             tuple(teacher_tables(results.teacher, results.teacher_diagnosis)),
+            (
+                Chart(
+                    "neighbours",
+                    "The most, the median and the least trusted of a sample of validation queries: "
+                    "neighbours as the teacher aligns them, the stronger the heavier, what it "
+                    "makes of them, the frozen backbone's median and the truth.",
+                    draw_neighbours(results.neighbours),
+                ),
+            ),
         ),
         Section(
             "cost",
             "Cost",
             ("Taken in turn in one process on the machine of the run.",),
             tuple(cost_tables(results.cost)),
+            (
+                Chart(
+                    "cost",
+                    "Milliseconds for each window, with the median of the paired ratios, and what "
+                    "has to be held at inference; the tables below hold the same.",
+                    draw_cost(results.cost),
+                ),
+            ),
         ),
     ]
 

@@ -77,7 +77,8 @@ def _figure(chart: Chart) -> dict[str, Any]:
     layout = figure["layout"]
     layout.pop("title", None)
     layout["margin"] = {"l": 64, "r": 24, "t": 36, "b": 56}
-    layout["legend"] = {**layout.get("legend", {}), **_LEGEND_ABOVE}
+    above = 1 + _LEGEND_SHARE / max(1, layout.get("height", 0) / _USUAL_HEIGHT)
+    layout["legend"] = {**layout.get("legend", {}), **_LEGEND_ABOVE, "y": above}
     return {"data": figure["data"], "layout": layout}
 
 
@@ -86,9 +87,9 @@ _LEGEND_ABOVE = {
     "orientation": "h",
     "x": 0,
     "xanchor": "left",
-    "y": 1.1,
     "yanchor": "bottom",
 }
+_LEGEND_SHARE, _USUAL_HEIGHT = 0.1, 440  # how far above, as a share of a figure of this many pixels
 
 
 def _inside_script(text: str) -> str:

@@ -23,5 +23,7 @@ def create_pipeline(**_: Any) -> Pipeline:
                 outputs="anomalies",
                 name="tabulate_anomalies",
             ),
-        ]
+        ],
+        namespace="anomaly",
+        prefix_datasets_with_namespace=False,
     )

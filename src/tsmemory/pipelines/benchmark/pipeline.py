@@ -82,5 +82,7 @@ def create_pipeline(**_: Any) -> Pipeline:
                 outputs="benchmark_report",
                 name="write_benchmark",
             ),
-        ]
+        ],
+        namespace="benchmark",
+        prefix_datasets_with_namespace=False,
     )

@@ -80,5 +80,7 @@ def create_pipeline(**_: Any) -> Pipeline:
             ),
             Node(plot_loss_curve, inputs="loss_curve", outputs="loss_plot", name="plot_loss_curve"),
             Node(plot_fusion, inputs="fusion", outputs="fusion_plot", name="plot_fusion"),
-        ]
+        ],
+        namespace="distillation",
+        prefix_datasets_with_namespace=False,
     )

@@ -269,18 +269,20 @@ def collect_fans(
 
 
 def plot_results(
-    skill: pd.DataFrame, calibration: pd.DataFrame, fans: pd.DataFrame
-) -> tuple[Any, Any, Any]:
-    """Draw skill with intervals, calibration and forecast fans.
+    skill: pd.DataFrame, calibration: pd.DataFrame, fans: pd.DataFrame, cost: pd.DataFrame
+) -> tuple[Any, Any, Any, Any]:
+    """Draw skill with intervals, calibration, forecast fans and cost.
 
     Args:
         skill: Skill against the frozen backbone.
         calibration: Observed shares of each level.
         fans: Forecasts of three windows.
+        cost: Latency and sizes.
 
     Returns:
-        Three plotly figures.
+        Four plotly figures.
     """
+    from tsmemory.evaluation.cost_plot import draw_cost
     from tsmemory.evaluation.plots import draw_calibration, draw_fans, draw_skill
 
-    return draw_skill(skill), draw_calibration(calibration), draw_fans(fans)
+    return draw_skill(skill), draw_calibration(calibration), draw_fans(fans), draw_cost(cost)

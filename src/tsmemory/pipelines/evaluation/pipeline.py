@@ -19,7 +19,7 @@ from tsmemory.pipelines.evaluation.report_nodes import describe_run, write_repor
 
 def create_pipeline(**_: Any) -> Pipeline:
     """Test forecasts > scores > tables, cost and plots > report."""
-    return Pipeline(
+    return _test_forecasts() + Pipeline(
         [
             Node(
                 describe_backbone,
@@ -31,21 +31,6 @@ def create_pipeline(**_: Any) -> Pipeline:
                 ],
                 outputs="backbone_card",
                 name="describe_backbone",
-            ),
-            Node(
-                forecast_test_windows,
-                inputs=[
-                    "series_set",
-                    "window_index",
-                    "panel_summary",
-                    "evaluation_workspace",
-                    "backbone_answers",
-                    "params:windowing",
-                    "params:backbone",
-                    "params:indexing",
-                ],
-                outputs="test_forecasts",
-                name="forecast_test_windows",
             ),
             Node(
                 score_methods,
@@ -130,8 +115,8 @@ def create_pipeline(**_: Any) -> Pipeline:
             ),
             Node(
                 plot_results,
-                inputs=["skill", "calibration", "forecast_fans"],
-                outputs=["skill_plot", "calibration_plot", "fan_plot"],
+                inputs=["skill", "calibration", "forecast_fans", "cost"],
+                outputs=["skill_plot", "calibration_plot", "fan_plot", "cost_plot"],
                 name="plot_results",
             ),
             Node(
@@ -166,10 +151,42 @@ def create_pipeline(**_: Any) -> Pipeline:
                     "oracle_gap",
                     "teacher_diagnosis",
                     "teacher_diagnosis_table",
+                    "neighbour_examples",
                     "run_card",
                 ],
                 outputs=["report", "report_data"],
                 name="write_report",
             ),
-        ]
+        ],
+        namespace="evaluation",
+        prefix_datasets_with_namespace=False,
+    )
+
+
+def _test_forecasts() -> Pipeline:
+    """What the frozen backbone says of the test windows.
+
+    The step stands with those that ask it about the other splits, though only evaluation needs it:
+    Kedro orders steps of equal depth by name, and the check of the neighbour pools comes first.
+    """
+    return Pipeline(
+        [
+            Node(
+                forecast_test_windows,
+                inputs=[
+                    "series_set",
+                    "window_index",
+                    "panel_summary",
+                    "indexing_workspace",
+                    "backbone_answers",
+                    "params:windowing",
+                    "params:backbone",
+                    "params:indexing",
+                ],
+                outputs="test_forecasts",
+                name="forecast_test_windows",
+            ),
+        ],
+        namespace="indexing",
+        prefix_datasets_with_namespace=False,
     )

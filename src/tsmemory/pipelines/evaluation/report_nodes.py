@@ -95,6 +95,7 @@ def write_report(
     oracle_gap: pd.DataFrame,
     teacher_diagnosis: dict[str, Any],
     teacher_diagnosis_table: pd.DataFrame,
+    neighbour_examples: pd.DataFrame,
     run_card: dict[str, Any],
 ) -> tuple[str, dict[str, Any]]:
     """Put all results on one page that needs no network.
@@ -109,6 +110,7 @@ def write_report(
         oracle_gap: The chosen weights beside those that the test split would have chosen.
         teacher_diagnosis: Single figures of the teacher.
         teacher_diagnosis_table: The teacher under each embargo and on validation.
+        neighbour_examples: Neighbours of three validation queries.
         run_card: What :func:`describe_run` returned.
 
     Returns:
@@ -127,6 +129,7 @@ def write_report(
         oracle_gap=oracle_gap,
         teacher=teacher_diagnosis,
         teacher_diagnosis=teacher_diagnosis_table,
+        neighbours=neighbour_examples,
         run=run_card,
     )
     report = build_report(results, datetime.now(UTC))

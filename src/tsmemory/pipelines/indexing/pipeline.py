@@ -56,5 +56,7 @@ def create_pipeline(**_: Any) -> Pipeline:
                 outputs="validation_forecasts",
                 name="forecast_validation_windows",
             ),
-        ]
+        ],
+        namespace="indexing",
+        prefix_datasets_with_namespace=False,
     )

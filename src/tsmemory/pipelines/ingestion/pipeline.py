@@ -23,5 +23,7 @@ def create_pipeline(**_: Any) -> Pipeline:
                 outputs=["borders", "scaler", "skipped_series"],
                 name="split_and_scale",
             ),
-        ]
+        ],
+        namespace="ingestion",
+        prefix_datasets_with_namespace=False,
     )

@@ -52,5 +52,7 @@ def create_pipeline(**_: Any) -> Pipeline:
                 outputs="pretraining_plot",
                 name="plot_pretraining",
             ),
-        ]
+        ],
+        namespace="pretraining",
+        prefix_datasets_with_namespace=False,
     )

@@ -17,5 +17,7 @@ def create_pipeline(**_: Any) -> Pipeline:
                 outputs="tmy_weather",
                 name="rebuild_weather",
             )
-        ]
+        ],
+        namespace="sample",
+        prefix_datasets_with_namespace=False,
     )

@@ -23,5 +23,7 @@ def create_pipeline(**_: Any) -> Pipeline:
                 outputs="short_term",
                 name="tabulate_short_term",
             ),
-        ]
+        ],
+        namespace="short_term",
+        prefix_datasets_with_namespace=False,
     )

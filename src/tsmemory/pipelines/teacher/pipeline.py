@@ -4,6 +4,7 @@ from typing import Any
 
 from kedro.pipeline import Node, Pipeline
 
+from tsmemory.pipelines.teacher.example_nodes import collect_neighbours, plot_neighbours
 from tsmemory.pipelines.teacher.nodes import (
     calibrate_teacher,
     diagnose_teacher,
@@ -20,7 +21,7 @@ TRAINING = [
 
 
 def create_pipeline(**_: Any) -> Pipeline:
-    """Datastore and queries > neighbours with weights > calibrated spread > diagnosis."""
+    """Datastore and queries > weighted neighbours > calibrated spread > diagnosis, pictures."""
     return Pipeline(
         [
             Node(
@@ -58,5 +59,29 @@ def create_pipeline(**_: Any) -> Pipeline:
                 outputs=["teacher_diagnosis", "teacher_diagnosis_table"],
                 name="diagnose_teacher",
             ),
-        ]
+            Node(
+                collect_neighbours,
+                inputs=[
+                    "datastore",
+                    "neighbours",
+                    "teacher_calibration",
+                    "series_set",
+                    "window_index",
+                    "validation_forecasts",
+                    "params:windowing",
+                    "params:teacher",
+                    "params:seed",
+                ],
+                outputs="neighbour_examples",
+                name="collect_neighbours",
+            ),
+            Node(
+                plot_neighbours,
+                inputs="neighbour_examples",
+                outputs="neighbour_plot",
+                name="plot_neighbours",
+            ),
+        ],
+        namespace="teacher",
+        prefix_datasets_with_namespace=False,
     )

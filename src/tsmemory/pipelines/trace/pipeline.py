@@ -60,5 +60,7 @@ def create_pipeline(**_: Any) -> Pipeline:
                 outputs="trace_report",
                 name="write_trace",
             ),
-        ]
+        ],
+        namespace="trace",
+        prefix_datasets_with_namespace=False,
     )

@@ -33,5 +33,7 @@ def create_pipeline(**_: Any) -> Pipeline:
                 outputs="forecast_origins",
                 name="list_forecast_origins",
             ),
-        ]
+        ],
+        namespace="windowing",
+        prefix_datasets_with_namespace=False,
     )
