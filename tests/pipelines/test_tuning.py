@@ -60,7 +60,7 @@ def test_it_runs_on_its_own_and_shares_the_steps_of_the_main_way():
     pipelines = register_pipelines()
     free = {n for n in pipelines["tuning"].inputs() if not n.startswith("params:")}
     assert free == {
-        *("raw_table", "backbone_answers", "indexing_workspace", "evaluation_workspace"),
+        *("raw_table", "backbone_answers", "indexing_workspace"),
         *("teacher_workspace", "studies", "gates_workspace", "masks_workspace"),
         "tuned_workspace",
     }

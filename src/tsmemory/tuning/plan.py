@@ -11,7 +11,7 @@ import optuna
 SamplerKind = Literal["tpe", "nsgaii", "random"]
 
 _STARTUP = 8  # trials of random search before TPE has something to go by
-_POPULATION = 40  # of a generation of NSGA-II
+_POPULATION = 20  # of a generation of NSGA-II
 
 
 @dataclass(frozen=True)

@@ -117,5 +117,7 @@ def create_pipeline(**_: Any) -> Pipeline:
                 outputs=["tuning_report", "tuning_data"],
                 name="write_tuning",
             ),
-        ]
+        ],
+        namespace="tuning",
+        prefix_datasets_with_namespace=False,
     )
