@@ -216,7 +216,7 @@ def test_warnings_are_one_line_that_names_the_file(caplog):
     stamps = pd.to_datetime(
         ["2024-01-01 01:00", "2024-01-01 00:00", "2024-01-01 02:00", "2024-01-01 05:00"]
     )
-    long = pd.DataFrame({"item_id": "a", "timestamp": stamps, "x": 1.0})
+    long = pd.DataFrame({"item_id": "a", "timestamp": stamps.as_unit("ns"), "x": 1.0})
     with caplog.at_level(logging.WARNING), about_file("sales.csv"):
         regularise(long, freq="h")
     assert [record.getMessage() for record in caplog.records] == [
