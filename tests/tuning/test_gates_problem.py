@@ -257,6 +257,19 @@ def test_re_ranking_bounds_the_neighbours_that_are_tried(domain, closed_form):
     assert np.isfinite(problem.score(problem.settings))
 
 
+def test_a_single_number_of_neighbours_may_be_all_there_is(domain, closed_form):
+    teacher = replace(TEACHER, k_min=8, rerank_pool=8)
+    problem = problem_of(domain, closed_form, teacher=teacher)
+    assert problem.space.choices["k"] == (8,)
+
+
+@pytest.mark.parametrize("base", ["backbone", "ridge"])
+def test_ablated_adapters_are_tuned_all_the_same(domain, closed_form, base):
+    sizes = AdapterSizes(patch_length=8, patch_width=4, width=6, base=base)
+    problem = problem_of(domain, closed_form, adapter=sizes)
+    assert np.isfinite(problem.score(problem.settings))
+
+
 @pytest.mark.parametrize("wrong", [{"blocks": 1}, {"train_steps": 0}])
 def test_a_trial_looks_at_something(wrong):
     with pytest.raises(ValueError, match=r"blocks|steps"):

@@ -126,14 +126,15 @@ def _tune_structure(
     )
     study = run_study(journal, plan, problem.objective, workers=config.workers)
     best = problem.settings_of(study.best_trial.params)
-    confirmed = problem.confirm(best).set_index("settings")
-    taken = bool(confirmed.loc["tuned", "chosen"])
+    lines = problem.confirm(best).to_dict("records")
+    (tuned,) = (line for line in lines if line["settings"] == "tuned")
+    taken = bool(tuned["chosen"])
     logger.info(
         "Structure of TRACE: the best of %d trials is %s (gain %.2f %%, p = %.2f)",
         len(finished(study)),
         "taken" if taken else "not taken",
-        100 * confirmed.loc["tuned", "gain"],
-        confirmed.loc["tuned", "p_value"],
+        100 * tuned["gain"],
+        tuned["p_value"],
     )
     return best if taken else None
 

@@ -22,6 +22,7 @@ from tsmemory.metrics.seed_interval import seed_interval
 DEFAULT, TUNED, RANDOM = "default", "tuned", "random_search"
 ALL_HORIZONS = "all"
 COLUMNS = ("setting", "trials", "split", "horizon", "metric", "value", "gain", "low", "high")
+Line = Mapping[Any, Any]
 _SAME = 5e-5  # gains below it are none
 _SMALL = 1e-3  # gains below it have more digits
 
@@ -105,8 +106,9 @@ def describe_overtuning(
     Returns:
         Sentences: the gain on validation, what is left on test, and what random search found.
     """
-    every = table[table["horizon"] == ALL_HORIZONS].set_index(["setting", "split"])
-    found, test = every.loc[(TUNED, "validation")], every.loc[(TUNED, "test")]
+    lines = table[table["horizon"] == ALL_HORIZONS].to_dict("records")
+    every = {(line["setting"], line["split"]): line for line in lines}
+    found, test = every[TUNED, "validation"], every[TUNED, "test"]
     metric, trials = str(table["metric"].iloc[0]).upper(), int(found["trials"])
     if tuned["choice"]["best"] == 0:
         said = [f"None of {trials} trials beat the default on validation: nothing is tuned."]
@@ -118,8 +120,8 @@ def describe_overtuning(
             if tuned["taken"]
             else f"It is not taken, the default stays: {tuned['choice']['reason']}.",
         ]
-    if (RANDOM, "test") in every.index:
-        found, test = every.loc[(RANDOM, "validation")], every.loc[(RANDOM, "test")]
+    if (RANDOM, "test") in every:
+        found, test = every[RANDOM, "validation"], every[RANDOM, "test"]
         of = f"The best of {int(found['trials'])} random trials"
         nothing = abs(float(found["gain"])) < _SAME
         said.append(
@@ -130,7 +132,7 @@ def describe_overtuning(
     return said
 
 
-def _judged(test: pd.Series) -> str:
+def _judged(test: Line) -> str:
     """Whether tuning helped on test."""
     if test["gain"] < _SAME:
         return "Tuning does not help on test."
@@ -139,13 +141,13 @@ def _judged(test: pd.Series) -> str:
     return "On test the gain is within noise: tuning is not shown to help."
 
 
-def _change(line: pd.Series) -> str:
+def _change(line: Line) -> str:
     gain = float(line["gain"])
     digits = 1 if abs(gain) >= _SMALL else 2
     return f"{100 * abs(gain):.{digits}f} % {'higher' if gain <= -_SAME else 'lower'}"
 
 
-def _ends(line: pd.Series, level: float) -> str:
+def _ends(line: Line, level: float) -> str:
     low, high = float(line["low"]), float(line["high"])
     if math.isnan(low) or math.isnan(high):
         return ""
@@ -188,7 +190,7 @@ def _mean_skill(
             replace(origins, number=number).sums(scores, method, metric)
             for number in range(len(scores.horizons))
         ]
-        return np.sum([errors / size.sum() for errors, size in parts], axis=0)
+        return np.asarray(np.sum([errors / size.sum() for errors, size in parts], axis=0))
 
     own, reference = summed(name), summed(DEFAULT)
     even = np.ones(len(own))

@@ -102,15 +102,17 @@ def build_tuning_report(
 
 def _tiles(tables: TuningTables) -> tuple[Tile, ...]:
     """Gains of the tuned setting, and what is taken."""
-    lines = tables.overtuning[
-        (tables.overtuning["setting"] == "tuned") & (tables.overtuning["horizon"] == ALL_HORIZONS)
-    ].set_index("split")
+    lines = {
+        line["split"]: line
+        for line in tables.overtuning.to_dict("records")
+        if (line["setting"], line["horizon"]) == ("tuned", ALL_HORIZONS)
+    }
     metric = str(tables.gates["metric"]).upper()
     gains = [
         Tile(
             f"{metric} gain on {split}",
-            percent(float(lines.loc[split, "gain"]), signed=True),
-            percent_interval(float(lines.loc[split, "low"]), float(lines.loc[split, "high"])),
+            percent(lines[split]["gain"], signed=True),
+            percent_interval(lines[split]["low"], lines[split]["high"]),
         )
         for split in ("validation", "test")
     ]

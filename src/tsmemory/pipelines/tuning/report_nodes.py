@@ -108,5 +108,5 @@ def write_tuning(
 
 
 def _named(masks: pd.DataFrame) -> pd.DataFrame:
-    """Masks whose name is empty where they have none, which a CSV file does not tell."""
-    return masks.fillna({"mask": ""})
+    """Masks as they were before CSV, which tells neither an empty name nor the type of no line."""
+    return masks.fillna({"mask": ""}).astype({"loss": float})

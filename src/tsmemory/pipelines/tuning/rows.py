@@ -91,11 +91,14 @@ def renamed(row: tuple[MethodScores, RowFacts], name: str) -> tuple[MethodScores
         name: The name.
     """
     scores, facts = row
-    ((windows, seeds, below),) = zip(
-        scores.methods.values(), scores.seeds.values(), scores.below.values(), strict=True
+    ((old, windows),) = scores.methods.items()
+    same = replace(
+        scores,
+        methods={name: windows},
+        seeds={name: scores.seeds[old]},
+        below={name: scores.below[old]},
     )
-    own = {"methods": {name: windows}, "seeds": {name: seeds}, "below": {name: below}}
-    return replace(scores, **own), facts
+    return same, facts
 
 
 def overridden(params: P, values: Mapping[str, Any]) -> P:

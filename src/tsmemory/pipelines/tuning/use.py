@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kedro.config import OmegaConfigLoader
+from kedro.config import AbstractConfigLoader
 
 from tsmemory.pipelines.indexing.params import BackboneParams
 from tsmemory.pipelines.tuning.rows import merged
@@ -41,7 +41,7 @@ def tied_to(windowing: WindowingParams, backbone: BackboneParams) -> dict[str, A
     }
 
 
-def use_tuned(loader: OmegaConfigLoader, project: Path) -> bool:
+def use_tuned(loader: AbstractConfigLoader, project: Path) -> bool:
     """Put tuned parameters between the configured ones and those of the command line.
 
     Args:

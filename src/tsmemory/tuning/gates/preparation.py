@@ -72,8 +72,8 @@ def prepare_bench(
         return train.take(rows), closed_form.of_windows(rows)
 
     (some, own), (lessons, known) = sample(fidelity.train_steps), sample(fidelity.lesson_steps)
-    largest = max(*numbers_of_neighbours(datastore, teacher), teacher.k)
-    pools = {}
+    largest = max([*numbers_of_neighbours(datastore, teacher), teacher.k])
+    pools: dict[str, Pool] = {}
     for kind in key_kinds(datastore):
         store = with_keys(datastore, kind, series)
         pools[kind] = Pool.search(

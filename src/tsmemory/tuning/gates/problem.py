@@ -178,7 +178,7 @@ class GateProblem:
     def fingerprint(self) -> str:
         """Digest of the space, the data and all else that a cheap score depends on."""
         train, folds = self.bench.train, self.bench.folds
-        arrays = {
+        arrays: dict[str, np.ndarray] = {
             "train_target": train.windows.targets(train.series),
             "train_quantiles": train.forecasts.quantiles,
             "lesson_start": self.bench.lessons.windows.start,

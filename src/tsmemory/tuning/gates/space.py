@@ -155,12 +155,14 @@ def settings_from(values: Mapping[str, Any], default: GateSettings) -> GateSetti
         default: Gives what is not tuned.
     """
     number = {name: round_off(values[name]) for name in _RANGES}
+    weights: dict[str, Any] = {name: number[name] for name in _OBJECTIVE}
+    switches: dict[str, Any] = {name: bool(values[name]) for name in _SWITCHES}
     gate = GateConfig(**{name: values[name] for name in vars(default.fusion.gate)})
     return GateSettings(
         key_kind=values["key_kind"],
         k=int(values["k"]),
         temperature=number["temperature"],
-        objective=replace(default.objective, **{name: number[name] for name in _OBJECTIVE}),
+        objective=replace(default.objective, **weights),
         fusion=replace(
             default.fusion,
             block=int(values["block"]),
@@ -168,7 +170,7 @@ def settings_from(values: Mapping[str, Any], default: GateSettings) -> GateSetti
             shrinkage=number["shrinkage"],
             training_weight=number["training_weight"],
             gate=gate,
-            **{name: bool(values[name]) for name in _SWITCHES},
+            **switches,
         ),
     )
 
