@@ -61,6 +61,7 @@ def _windows_and_forecasts(main_way: dict[str, Pipeline]) -> Pipeline:
 
 def _up_to_closed_form(main_way: dict[str, Pipeline]) -> Pipeline:
     """Steps of the main way that ``tuning`` begins with, so that it runs on its own too."""
-    taught = main_way["teacher"].only_nodes("teacher.search_neighbours", "teacher.calibrate_teacher")
+    steps = ("teacher.search_neighbours", "teacher.calibrate_teacher")
+    taught = main_way["teacher"].only_nodes(*steps)
     solved = main_way["distillation"].only_nodes("distillation.fit_linear_skip")
     return _windows_and_forecasts(main_way) + main_way["indexing"] + taught + solved

@@ -45,7 +45,7 @@ def write(tmp_path, configure):
 
 def test_wiring():
     pipeline = create_pipeline()
-    assert {node.name: len(node.outputs) for node in pipeline.nodes} == {
+    assert {node.short_name: len(node.outputs) for node in pipeline.nodes} == {
         "search_gates": 4,
         "search_masks": 4,
         "score_tuned": 1,
@@ -70,9 +70,9 @@ def test_it_runs_on_its_own_and_shares_the_steps_of_the_main_way():
 
 def test_nothing_but_the_comparison_in_the_end_reads_the_test_split():
     pipeline = create_pipeline()
-    readers = {node.name for node in pipeline.nodes if "test_forecasts" in node.inputs}
+    readers = {node.short_name for node in pipeline.nodes if "test_forecasts" in node.inputs}
     assert readers == {"score_tuned"}
-    after = pipeline.from_nodes("score_tuned").nodes
+    after = pipeline.from_nodes("tuning.score_tuned").nodes
     assert not {"search_gates", "search_masks"} & {node.name for node in after}
 
 

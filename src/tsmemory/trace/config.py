@@ -180,7 +180,7 @@ class FineTuningConfig:
     steps: int = 300
     check_every: int = 20
     patience: int = 5
-    batch_size: int = 64
+    batch_size: int = 128
     head_rate: float = 1e-5
     lora_rate: float = 3e-4
     gate_rate: float = 1e-2
