@@ -1,0 +1,267 @@
+"""What each way to exchange gradients costs; ``python -m tsmemory.scaleout.bench_communication``.
+
+Ranks in two groups train one small network, first over a loopback and then with a slow link between
+the groups. Bytes are those that the interfaces have counted, headers included.
+"""
+
+import argparse
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from tsmemory.scaleout.communication import SharedModel
+from tsmemory.scaleout.config import CommunicationConfig
+from tsmemory.scaleout.errors import ScaleoutError
+from tsmemory.scaleout.groups import Ranks
+from tsmemory.scaleout.launch import join_launch
+from tsmemory.scaleout.links import (
+    HERE,
+    INTERFACE,
+    LOOPBACK,
+    Place,
+    bytes_sent,
+    lone_loopback,
+    slow_link,
+    why_no_namespaces,
+)
+from tsmemory.scaleout.parallel import enter, fit_parallel
+
+MODULE = "tsmemory.scaleout.bench_communication"
+ALONE = "one process"
+PLAIN = "plain DDP"
+WARM_STEPS = 4
+_EVERY = 8
+_SMALL_MB = 0.3  # one matrix of the network and its bias
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained.
+
+    Attributes:
+        steps: Steps that are timed, after a few that are not.
+        batch: Rows of a step, of all ranks together.
+        layers: Residual layers.
+        width: Features of each.
+        seed: Of weights and rows.
+    """
+
+    steps: int = 16
+    batch: int = 128
+    layers: int = 24
+    width: int = 256
+    seed: int = 0
+
+
+def ways(group_size: int) -> dict[str, CommunicationConfig]:
+    """All ways, for groups of a size."""
+    plain = CommunicationConfig(group_size=group_size)
+    return {
+        PLAIN: plain,
+        "plain, a bucket for each layer": replace(plain, bucket_cap_mb=_SMALL_MB),
+        "hierarchical": replace(plain, reduce="hierarchical"),
+        "hierarchical, a bucket for each layer": replace(
+            plain, reduce="hierarchical", bucket_cap_mb=_SMALL_MB
+        ),
+        "hybrid, buckets of 1 MiB": replace(
+            plain, reduce="hybrid", bucket_cap_mb=1.0, hybrid_mb=0.75
+        ),
+        "fp16": replace(plain, compression="fp16"),
+        "hierarchical, fp16": replace(plain, reduce="hierarchical", compression="fp16"),
+        "PowerSGD, rank 2": replace(plain, compression="powersgd", powersgd_start=2),
+        f"averages every {_EVERY} steps": replace(
+            plain, average_every=_EVERY, average_after=WARM_STEPS
+        ),
+    }
+
+
+class Residual(nn.Module):
+    """Layers that each add to what they are given."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(task.width, task.width) for _ in range(task.layers))
+        self.head = nn.Linear(task.width, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Outputs ``(B, 8)`` of rows ``(B, width)``."""
+        for layer in self.layers:
+            x = x + torch.tanh(layer(x)) / len(self.layers) ** 0.5
+        out: Tensor = self.head(x)
+        return out
+
+
+def measure(ranks: Ranks, task: Task) -> dict[str, float]:
+    """Train with one way of exchanging gradients, on all ranks.
+
+    Args:
+        ranks: Who trains, and how gradients are exchanged.
+        task: What is trained.
+
+    Returns:
+        ``steps_per_second``, ``link_mb`` and ``loopback_mb`` (MB a step over the link between the
+        groups, both directions, and inside the places), ``loss`` after the last step.
+    """
+    torch.manual_seed(task.seed)
+    model = Residual(task)
+    shared = SharedModel(model, ranks, _loss)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    rng = np.random.default_rng(task.seed)
+    truth = rng.normal(size=(task.width, 8)).astype(np.float32) / task.width**0.5
+    began, before = 0.0, np.zeros(2)
+    for step in range(WARM_STEPS + task.steps):
+        if step == WARM_STEPS:
+            ranks.wait()
+            began, before = time.perf_counter(), _sent(ranks)
+        x = rng.normal(size=(task.batch, task.width)).astype(np.float32)
+        rows = ranks.share(task.batch).rows
+        inputs, targets = (torch.from_numpy(a[rows]) for a in (x, np.sin(2 * x @ truth)))
+        optimiser.zero_grad()
+        shared(inputs, targets).backward()
+        optimiser.step()
+        shared.stepped()
+    shared.settle()
+    took = time.perf_counter() - began
+    ranks.wait()
+    link, loopback = (_sent(ranks) - before) / task.steps / 1e6
+    x = rng.normal(size=(4096, task.width)).astype(np.float32)
+    with torch.no_grad():
+        loss = _loss(model, torch.from_numpy(x), torch.from_numpy(np.sin(2 * x @ truth)))
+    return {
+        "steps_per_second": task.steps / took,
+        "link_mb": float(link),
+        "loopback_mb": float(loopback),
+        "loss": float(loss),
+    }
+
+
+def run_ranks(
+    places: tuple[Place, Place], ranks: int, task: Task, port: int = 29417
+) -> dict[str, dict[str, float]]:
+    """Measure all ways with ranks in two places, half of them in each.
+
+    Args:
+        places: Where both groups run.
+        ranks: Number of ranks.
+        task: What is trained.
+        port: On which the first rank meets the others.
+
+    Returns:
+        What :func:`measure` found, by way.
+
+    Raises:
+        ScaleoutError: A rank has failed.
+    """
+    half = ranks // 2
+    processes = []
+    for rank in range(ranks):
+        place = places[rank // half]
+        about = {
+            "RANK": rank,
+            "WORLD_SIZE": ranks,
+            "LOCAL_RANK": rank % half,
+            "LOCAL_WORLD_SIZE": half,
+            "MASTER_ADDR": places[0].address,
+            "MASTER_PORT": port,
+            "GLOO_SOCKET_IFNAME": place.interface,
+            "OMP_NUM_THREADS": 1,
+            "TORCH_CPP_LOG_LEVEL": "ERROR",  # addresses without a name are warned of
+        }
+        environment = os.environ | {name: str(value) for name, value in about.items()}
+        command = [sys.executable, "-m", MODULE, "--as-rank", json.dumps(asdict(task))]
+        output = subprocess.PIPE if rank == 0 else subprocess.DEVNULL
+        processes.append(
+            subprocess.Popen(place.command(command), env=environment, stdout=output, text=True)
+        )
+    try:
+        answer, _ = processes[0].communicate()
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    if processes[0].returncode:
+        raise ScaleoutError("the first rank has failed; what it says is above")
+    found: dict[str, dict[str, float]] = json.loads(answer)
+    return found
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Measure, and write a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rate", default="100mbit", help="of the slow link, as tc has it")
+    parser.add_argument("--ranks", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=Task.steps)
+    parser.add_argument("--out", type=Path, help="a CSV file for the table")
+    parser.add_argument("--as-rank", help=argparse.SUPPRESS)
+    chosen = parser.parse_args(arguments)
+    if chosen.as_rank:
+        _be_rank(Task(**json.loads(chosen.as_rank)))
+        return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # namespaces and ranks do not stay behind
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    task = Task(steps=chosen.steps)
+    reason = why_no_namespaces()
+    lines = [{"link": "none", "way": ALONE, **measure(Ranks(), task)}]
+    with nullcontext((HERE, HERE)) if reason else lone_loopback() as places:
+        lines += _lines("loopback", run_ranks(places, chosen.ranks, task))
+    if reason is None:
+        with slow_link(chosen.rate) as places:
+            lines += _lines(chosen.rate, run_ranks(places, chosen.ranks, task))
+    else:
+        logger.warning("No slow link, and bytes include others': no network namespaces: %s", reason)
+    table = pd.DataFrame(lines)
+    plain = table[table["way"] == PLAIN].set_index("link")["steps_per_second"]
+    table["of_plain"] = table["steps_per_second"] / table["link"].map(plain)
+    if chosen.out is not None:
+        table.to_csv(chosen.out, index=False)
+    logger.info(table.to_string(index=False, float_format="%.3f"))
+
+
+def _lines(link: str, found: dict[str, dict[str, float]]) -> list[dict[str, object]]:
+    return [{"link": link, "way": way, **values} for way, values in found.items()]
+
+
+def _be_rank(task: Task) -> None:
+    """Take part; the first rank writes what it has found to its standard output."""
+    torch.set_num_threads(1)
+    launch = join_launch()
+    if launch.rank > 0:
+        launch.follow()
+        return
+    enter(launch)
+    found = {
+        way: fit_parallel(measure, task, communication=config)
+        for way, config in ways(launch.local_size).items()
+    }
+    launch.dismiss(0)
+    json.dump(found, sys.stdout)
+
+
+def _loss(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    loss: Tensor = (model(x) - y).square().mean()
+    return loss
+
+
+def _sent(ranks: Ranks) -> np.ndarray:
+    """Bytes over the link, and over the loopbacks, told by one rank of each place."""
+    link = os.environ.get("GLOO_SOCKET_IFNAME") == INTERFACE
+    tells = ranks.rank % ranks.local_size == 0 and (link or ranks.is_first)
+    return ranks.sum(np.array([bytes_sent(INTERFACE), bytes_sent(LOOPBACK)]) * float(tells))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
