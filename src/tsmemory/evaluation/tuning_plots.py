@@ -75,7 +75,8 @@ def draw_history(trials: pd.DataFrame) -> go.Figure:
             font={"color": TRUTH},
         )
     figure.update_xaxes(title_text=axis_title("trial"))
-    figure.update_yaxes(title_text=axis_title("validation loss"), range=_range(trials["loss"]))
+    shown = trials.loc[trials["state"] == "complete", "loss"]
+    figure.update_yaxes(title_text=axis_title("validation loss"), range=_range(shown))
     return figure
 
 
@@ -144,7 +145,7 @@ def draw_slices(trials: pd.DataFrame, importance: pd.DataFrame) -> go.Figure:
         )
         if numeric and _spans_decades(pd.to_numeric(values)):
             figure.update_xaxes(type="log", row=1, col=column)
-    figure.update_yaxes(range=_range(trials["loss"]))
+    figure.update_yaxes(range=_range(done["loss"]))
     figure.update_yaxes(title_text=axis_title("validation loss"), row=1, col=1)
     return figure
 

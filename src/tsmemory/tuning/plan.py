@@ -11,7 +11,8 @@ import optuna
 SamplerKind = Literal["tpe", "nsgaii", "random"]
 
 _STARTUP = 8  # trials of random search before TPE has something to go by
-_POPULATION = 20  # of a generation of NSGA-II
+_TO_COMPARE = 4  # complete trials that others are compared with
+_POPULATION = 40  # of a generation of NSGA-II
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class StudyPlan:
         timeout_minutes: No trial begins after that much of a run; ``None`` is no limit.
         settings: Settings that are tried first, parameters by a name for people. They are never
             pruned.
-        prune: Whether trials that fall behind after a block are given up (successive halving).
+        prune: Whether trials that fall behind the median of others after a block are given up.
     """
 
     name: str
@@ -73,4 +74,4 @@ class StudyPlan:
         """Who gives trials up."""
         if not self.prune:
             return optuna.pruners.NopPruner()
-        return optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=2)
+        return optuna.pruners.MedianPruner(n_startup_trials=_TO_COMPARE, n_warmup_steps=1)

@@ -10,7 +10,7 @@ from tsmemory.tuning.study import SETTING, finished
 
 IMPORTANCE_COLUMNS = ("parameter", "importance")
 PROPOSED = "proposed"  # in the place of the name of a setting that was asked for
-_FEWEST = 12  # complete trials that an importance is worth computing from
+_FEWEST = 8  # complete trials that an importance is worth computing from
 
 
 def trials_table(study: optuna.Study, names: tuple[str, ...] = ("loss",)) -> pd.DataFrame:

@@ -9,11 +9,12 @@ import pandas as pd
 
 from tsmemory.evaluation.pareto_plot import draw_pareto
 from tsmemory.evaluation.report.formats import MISSING, number, percent, percent_interval
-from tsmemory.evaluation.report.parts import Cell, Chart, Report, Row, Section, Table, Tile, records
+from tsmemory.evaluation.report.parts import Cell, Chart, Report, Row, Section, Table, Tile
 from tsmemory.evaluation.report.tuning_tables import (
     ALL_HORIZONS,
     STUDIES,
     confirmed_table,
+    importance_table,
     overtuning_table,
     promotions_table,
     samplers_table,
@@ -201,19 +202,13 @@ def _trials_section(tables: TuningTables) -> Section:
                 draw_slices(tables.trials, tables.importance),
             ),
         ]
-    rows: list[Row] = [
-        (Cell(str(line["parameter"])), Cell(percent(line["importance"])))
-        for line in tables.importance.to_dict("records")
-    ]
-    table = Table.bounded(
-        "importance",
-        "Importance of parameters",
-        ("parameter", "importance"),
-        rows,
-        data=records(tables.importance),
-        folded=True,
+    return Section(
+        "trials",
+        "Trials",
+        (f"{'; '.join(said)}.",),
+        (importance_table(tables.importance),) if len(tables.importance) else (),
+        tuple(charts),
     )
-    return Section("trials", "Trials", (f"{'; '.join(said)}.",), (table,), tuple(charts))
 
 
 def _mask_sections(tables: TuningTables) -> list[Section]:

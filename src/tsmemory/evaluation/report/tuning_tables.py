@@ -98,6 +98,22 @@ def promotions_table(promotions: pd.DataFrame) -> Table:
     return Table("promotions", caption, columns, tuple(rows), data=records(promotions))
 
 
+def importance_table(importance: pd.DataFrame) -> Table:
+    """How much of being among the best trials each parameter explains.
+
+    Args:
+        importance: Table ``parameter, importance``.
+    """
+    rows: list[Row] = [
+        (Cell(str(line["parameter"])), Cell(percent(line["importance"])))
+        for line in importance.to_dict("records")
+    ]
+    columns = ("parameter", "importance")
+    data = records(importance)
+    caption = "Importance of parameters"
+    return Table.bounded("importance", caption, columns, rows, data=data, folded=True)
+
+
 def confirmed_table(confirmed: pd.DataFrame) -> Table:
     """Masks that were trained anew.
 
