@@ -12,7 +12,7 @@ SamplerKind = Literal["tpe", "nsgaii", "random"]
 
 _STARTUP = 8  # trials of random search before TPE has something to go by
 _TO_COMPARE = 4  # complete trials that others are compared with
-_POPULATION = 40  # of a generation of NSGA-II
+_POPULATION = 20  # of a generation of NSGA-II
 
 
 @dataclass(frozen=True)
