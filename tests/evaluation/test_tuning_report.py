@@ -125,6 +125,7 @@ def test_validation_stands_beside_test():
     assert by_name["random search"][5].tone == "bad"
     assert by_name["default"][3].text == by_name["default"][6].text
     assert by_name["tuned"][0].note == "taken"
+    assert by_name["random search"][0].note == ""
     assert {len(row) for row in table.rows} == {len(table.columns)} == {8}
 
 

@@ -45,14 +45,31 @@ def test_what_matters_is_found():
     def loss(trial):
         trial.suggest_float("idle", 0, 1)
         trial.suggest_categorical("single", ["same"])
-        return trial.suggest_float("x", 0, 1) ** 2
+        kind = trial.suggest_categorical("kind", [None, "a", 3])
+        return trial.suggest_float("x", 0, 1) + 0.2 * (kind == "a")
 
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     study.optimize(loss, n_trials=60)
-    table = importance_table(study)
-    assert table["parameter"].tolist() == ["x", "idle"]
-    assert table["importance"].sum() == pytest.approx(1)
-    assert table["importance"].iloc[0] > 0.8
+    table = importance_table(study).set_index("parameter")["importance"]
+    assert list(table.index) == ["x", "kind", "idle"]
+    assert table["x"] > 0.6
+    assert 0.02 < table["kind"] < 0.3
+    assert table["idle"] < 0.05
+
+
+def test_importance_is_the_adjusted_correlation_ratio():
+    study = optuna.create_study()
+    values = [("a", 1.0), ("a", 2.0), ("a", 4.0), ("b", 3.0), ("b", 5.0), ("b", 6.0)]
+    for kind, value in [*values, ("c", 7.0), ("c", 8.0)]:
+        trial = optuna.trial.create_trial(
+            params={"kind": kind},
+            distributions={"kind": optuna.distributions.CategoricalDistribution(["a", "b", "c"])},
+            value=value,
+        )
+        study.add_trial(trial)
+    within = sum(np.var(ranks) * len(ranks) for ranks in ([1, 2, 4], [3, 5, 6], [7, 8]))
+    expected = 1 - within / (np.var(np.arange(8)) * 8) * 7 / 5
+    assert importance_table(study)["importance"].tolist() == pytest.approx([expected])
 
 
 @pytest.mark.parametrize(("count", "value"), [(3, None), (30, 1.0)])

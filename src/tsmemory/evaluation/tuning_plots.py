@@ -81,7 +81,7 @@ def draw_history(trials: pd.DataFrame) -> go.Figure:
 
 
 def draw_parameter_importance(importance: pd.DataFrame) -> go.Figure:
-    """Draw how much of being among the best each parameter explains.
+    """Draw how much of the order of the trials each parameter explains.
 
     Args:
         importance: Table ``parameter, importance``, the most important first.

@@ -110,7 +110,7 @@ class GateStudy:
             default, at full fidelity.
         """
         lines = []
-        for search in self.searches.values():
+        for name, search in self.searches.items():
             cheap = _cheap(search.trials)
             default = self._full(search, DEFAULT_TRIAL)
             for number in search.settings:
@@ -125,7 +125,7 @@ class GateStudy:
                         "skill": 1 - found.value / default.value,
                         "blocks_won": sum(a < b for a, b in pairs),
                         "blocks": len(default.by_block()),
-                        "taken": number == search.choice.number,
+                        "taken": name == TUNED and number == search.choice.number,
                     }
                 )
         return pd.DataFrame(lines)
@@ -166,7 +166,7 @@ class GateStudy:
                 "trials": trials,
                 "loss": scores.value,
                 "blocks": scores.by_block(),
-                "taken": number == search.choice.number,
+                "taken": name != RANDOM and number == search.choice.number,
                 "overrides": search.settings[number].overrides(),
             }
         return lines

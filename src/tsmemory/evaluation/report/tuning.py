@@ -193,7 +193,8 @@ def _trials_section(tables: TuningTables) -> Section:
         charts += [
             Chart(
                 "parameters",
-                "Share of what tells the best trials from the rest, by PED-ANOVA on TPE's trials.",
+                "Share of the variance of the loss's rank that each parameter explains by itself, "
+                "over TPE's complete trials.",
                 draw_parameter_importance(tables.importance),
             ),
             Chart(

@@ -29,7 +29,9 @@ def overtuning_table(overtuning: pd.DataFrame, gates: Mapping[str, Any]) -> Tabl
     for name in lines["setting"].drop_duplicates():
         own = lines[lines["setting"] == name]
         about = gates["settings"][name]
-        note = "" if name == "default" else "taken" if about["taken"] else "not taken"
+        note = "the default itself" if name != "default" and not about["trial"] else ""
+        if name == "tuned" and about["trial"]:
+            note = "taken" if about["taken"] else "not taken"
         validation = own[own["split"] == "validation"].iloc[0]
         test = own[own["split"] == "test"]
         mean = test[test["horizon"] == ALL_HORIZONS].iloc[0]
