@@ -152,7 +152,8 @@ def _possible(
     series: SeriesSet, borders: pd.DataFrame, context_length: int, horizon: int
 ) -> tuple[int, int]:
     """Windows that there are for training and for validation, one at each step."""
-    train_end = borders.set_index("item_id")["train_end"].loc[series.item_id].to_numpy()
+    ends = dict(zip(borders["item_id"].astype(str), borders["train_end"], strict=True))
+    train_end = np.array([ends[item] for item in series.item_id])
     training = train_end - context_length - horizon + 1
     validation = series.length - np.maximum(train_end, context_length) - horizon + 1
     return int(np.maximum(training, 0).sum()), int(np.maximum(validation, 0).sum())
