@@ -20,7 +20,7 @@ VERSION = re.compile(r"\d{4}-\d\d-\d\dT\d\d\.\d\d\.\d\d\.\d{3}Z")
 # What tells of the run itself: its clock, and what it took on this machine.
 OF_THE_RUN = {
     *("manifest.json", "manifest_versions.json", "ledger.json"),
-    *("cost.csv", "report.html", "report.json"),
+    *("cost.csv", "cost_plot.json", "report.html", "report.json"),
 }
 
 

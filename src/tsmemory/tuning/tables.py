@@ -50,8 +50,8 @@ def importance_table(study: optuna.Study) -> pd.DataFrame:
     """How much of the order of the trials each parameter explains by itself.
 
     The share of the variance of the loss's rank that lies between a parameter's values, numbers cut
-    into thirds, less what as many groups explain by chance (the adjusted correlation ratio). Effects
-    of several parameters together are not told.
+    into thirds, less what as many groups explain by chance (the adjusted correlation ratio). What
+    several parameters do together is not told.
 
     Args:
         study: A study of one objective.
@@ -64,7 +64,7 @@ def importance_table(study: optuna.Study) -> pd.DataFrame:
     losses = pd.Series([trial.value for trial in done], dtype=float)
     if len(done) < _FEWEST or losses.nunique() < 2:
         return pd.DataFrame(columns=list(IMPORTANCE_COLUMNS))
-    ranks = losses.rank().to_numpy()
+    ranks = losses.rank().to_numpy(dtype=np.float64)
     names = dict.fromkeys(name for trial in done for name in trial.params)
     lines = []
     for name in names:
