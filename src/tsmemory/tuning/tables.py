@@ -64,7 +64,7 @@ def importance_table(study: optuna.Study) -> pd.DataFrame:
     losses = pd.Series([trial.value for trial in done], dtype=float)
     if len(done) < _FEWEST or losses.nunique() < 2:
         return pd.DataFrame(columns=list(IMPORTANCE_COLUMNS))
-    ranks = losses.rank().to_numpy(dtype=np.float64)
+    ranks = np.asarray(losses.rank(), dtype=np.float64)
     names = dict.fromkeys(name for trial in done for name in trial.params)
     lines = []
     for name in names:
