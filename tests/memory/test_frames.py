@@ -253,6 +253,8 @@ def test_a_table_without_identifiers_is_one_series(forecaster):
     pd.testing.assert_frame_equal(forecaster.predict_df(alone), expected)
     assert set(expected["item_id"]) == {"series"}
     assert "item_id" not in alone
+    with pytest.raises(ForecasterError, match=r"no column 'flow'; columns found: (?!.*item_id)"):
+        forecaster.predict_df(alone, target="flow")
     with pytest.raises(ForecasterError, match="no column 'site'; columns found: timestamp"):
         forecaster.predict_df(alone, id_column="site")
 

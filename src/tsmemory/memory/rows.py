@@ -75,9 +75,10 @@ def read_rows(
             cannot be read, duplicate or irregular timestamps.
     """
     is_single = _is_single(df, id_column)
+    keys = (timestamp_column,) if is_single else (id_column, timestamp_column)
+    _check_columns(df, keys, targets)
     if is_single:
         df = df.assign(**{ID_COLUMN: _ONLY})
-    _check_columns(df, (id_column, timestamp_column), targets)
     code, ids = pd.factorize(df[id_column])
     if (code < 0).any():
         first = int(np.argmax(code < 0)) + 1
@@ -105,7 +106,7 @@ def _is_single(df: pd.DataFrame, id_column: str) -> bool:
     return id_column == ID_COLUMN and id_column not in (*df.columns, *df.index.names)
 
 
-def _check_columns(df: pd.DataFrame, keys: tuple[str, ...], targets: Sequence[str]) -> None:
+def _check_columns(df: pd.DataFrame, keys: Sequence[str], targets: Sequence[str]) -> None:
     if not targets:
         raise ForecasterError("target names no column")
     names = (*keys, *targets)
