@@ -5,14 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tsmemory.backbones import load_backbone
+    from tsmemory.memory.fit_config import FitConfig
     from tsmemory.memory.forecaster import MemoryForecaster
 
 __version__ = "0.1.0"
 
-__all__ = ["MemoryForecaster", "__version__", "load_backbone"]
+__all__ = ["FitConfig", "MemoryForecaster", "__version__", "load_backbone"]
 
 # Imported when first asked for: torch and pandas take seconds, this package takes none.
 _HOMES = {
+    "FitConfig": "tsmemory.memory.fit_config",
     "MemoryForecaster": "tsmemory.memory.forecaster",
     "load_backbone": "tsmemory.backbones",
 }

@@ -66,7 +66,7 @@ def test_another_live_process_is_named_and_a_killed_one_gives_way(path):
     lock.release()
 
 
-@pytest.mark.parametrize("pid", [os.getpid(), os.getppid()])
+@pytest.mark.parametrize("pid", [os.getpid(), os.getppid()], ids=["own", "parent"])
 def test_a_number_given_out_again_is_not_its_first_owner(path, pid):
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps({"pid": pid, "started": "long ago"}))
