@@ -73,7 +73,7 @@ def test_a_second_run_has_the_same_key(series, windows):
         {"dtype": "bfloat16"},
         {"device": "cuda"},
     ],
-    ids=str,
+    ids=["weights", "name", "horizon", "no horizon", "dtype", "device"],
 )
 def test_other_weights_settings_or_horizons_have_another_key(series, windows, other):
     assert key(windows, series, **other) != key(windows, series)
