@@ -13,7 +13,7 @@ from tsmemory.pipelines.ingestion import create_pipeline
 from tsmemory.pipelines.ingestion.nodes import read_panel, split_and_scale
 from tsmemory.pipelines.ingestion.params import IngestionParams
 from tsmemory.pipelines.windowing.params import WindowingParams
-from tsmemory.resolvers import data_file, domain
+from tsmemory.resolvers import data_file, domain, first
 from tsmemory.series.errors import IngestionError
 from tsmemory.series.reading import read_raw
 
@@ -287,7 +287,7 @@ def load_configuration(repository, env, **runtime):
         env=env,
         runtime_params=runtime,
         merge_strategy={"parameters": "soft", "globals": "soft"},
-        custom_resolvers={"domain": domain, "data_file": data_file},
+        custom_resolvers={"domain": domain, "data_file": data_file, "first": first},
     )
 
 

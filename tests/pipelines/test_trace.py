@@ -46,7 +46,8 @@ def test_defaults_are_those_of_the_library_but_shorter(defaults):
         library.scoring,
     )
     assert params.training.steps < library.training.steps
-    assert replace(params.training, steps=library.training.steps) == library.training
+    lengths = {"steps": library.training.steps, "batch_size": library.training.batch_size}
+    assert replace(params.training, **lengths) == library.training
 
 
 def test_benchmarks_train_as_long_as_the_library(configure):

@@ -63,7 +63,7 @@ class TraceParams(Params):
     lora: LoraConfig = LoraConfig()
     scoring: ScoringConfig = ScoringConfig()
     selection: SelectionConfig = SelectionConfig(warmup_steps=20, round_steps=10)
-    training: FineTuningConfig = FineTuningConfig(steps=80)
+    training: FineTuningConfig = FineTuningConfig(steps=80, batch_size=64)
     sites: Annotated[tuple[str, ...] | None, Names] = None
     # What comes of them is in the values themselves.
     use_tuned: Annotated[bool, WITHOUT_EFFECT] = False
