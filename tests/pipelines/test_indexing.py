@@ -8,6 +8,8 @@ from tsmemory.pipelines.indexing import create_pipeline
 from tsmemory.pipelines.indexing.nodes import count_neighbour_pools
 from tsmemory.pipelines.indexing.params import BackboneParams, IndexingParams
 from tsmemory.pipelines.loading import backbone_options, load_configured_backbone
+from tsmemory.runs.parameters import essence
+from tsmemory.scaleout.config import ShardsConfig
 
 
 def test_wiring():
@@ -27,6 +29,7 @@ def test_wiring():
         "params:windowing",
         "params:backbone",
         "params:indexing",
+        "params:shards",
         "params:teacher.k",
         "params:teacher.shift_length",
         "params:windowing.context_length",
@@ -36,6 +39,11 @@ def test_wiring():
 def test_defaults_are_those_of_the_models(defaults):
     assert BackboneParams(**defaults["backbone"]) == BackboneParams()
     assert IndexingParams(**defaults["indexing"]) == IndexingParams()
+    assert ShardsConfig(**defaults["shards"]) == ShardsConfig()
+
+
+def test_who_works_through_shards_is_in_no_fingerprint():
+    assert essence(ShardsConfig("processes", workers=2)) == essence(ShardsConfig()) == {}
 
 
 @pytest.mark.parametrize(

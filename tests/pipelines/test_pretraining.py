@@ -94,7 +94,17 @@ def test_shares_of_nothing_leave_out():
         ({"optimiser": {"kind": "sgd"}}, "pretraining.optimiser.kind = 'sgd': "),
         ({"optimiser": {"decay": 2}}, "pretraining.optimiser: decay must lie in [0, 1]"),
         ({"training": {"batch": 100}}, "corpus.chunk must be a multiple of training.batch"),
-        ({"training": {"precision": "float16"}}, "float16 needs a CUDA device"),
+        ({"optimiser": {"base_batch": 0}}, "base_batch must be above 0"),
+        ({"training": {"accumulate": 300}}, "a batch of 256 windows is too small for accumulate"),
+        ({"training": {"devices": 0}}, "pretraining.training: devices must be above 0"),
+        (
+            {"training": {"communication": {"reduce": "ring"}}},
+            "pretraining.training.communication.reduce = 'ring': ",
+        ),
+        (
+            {"training": {"communication": {"group": 2}}},
+            "pretraining.training.communication.group: unknown parameter",
+        ),
         ({"training": {"precision": "fp16"}}, "pretraining.training.precision = 'fp16': "),
         ({"training": {"device": "tpu"}}, "device must be cpu, cuda"),
         ({"training": {"stepz": 9}}, "did you mean pretraining.training.steps?"),

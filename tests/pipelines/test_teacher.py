@@ -24,6 +24,7 @@ def test_wiring():
         "teacher_workspace",
         "params:windowing",
         "params:teacher",
+        "params:shards",
         "params:distillation.objective.margin",
         "params:distillation.objective.confidence_threshold",
         "params:seed",

@@ -7,7 +7,7 @@ import torch
 
 from tsmemory.pretraining.config import ModelConfig, OptimiserConfig, TrainingConfig
 from tsmemory.pretraining.corpus import CorpusConfig
-from tsmemory.pretraining.training import Trainer
+from tsmemory.pretraining.training import Pretraining, Trainer
 
 
 class Recipe:
@@ -27,9 +27,13 @@ class Recipe:
     optimiser = OptimiserConfig(warmup=2, decay=1 / 3)
     training = TrainingConfig(steps=12, batch=16, check_every=3, held_out=24, precision="float32")
 
-    def trainer(self, folder, *, checks=None, corpus=None, optimiser=None, model=None, **changes):
-        """A trainer; changes are those of the training's settings."""
-        return Trainer(
+    def trainer(self, folder, **changes):
+        """A trainer in this process alone."""
+        return Trainer(self.task(folder, **changes))
+
+    def task(self, folder, *, checks=None, corpus=None, optimiser=None, model=None, **changes):
+        """What a trainer is told; changes are those of the training's settings."""
+        return Pretraining(
             model or self.model,
             corpus or self.corpus,
             optimiser or self.optimiser,

@@ -22,7 +22,11 @@ from tsmemory.pretraining.config import (
         (lambda: TrainingConfig(floor=0), "floor must be above 0"),
         (lambda: TrainingConfig(seed=-1), "seed must not be negative"),
         (lambda: TrainingConfig(device="tpu"), "device must be cpu, cuda"),
-        (lambda: TrainingConfig(precision="float16"), "float16 needs a CUDA device"),
+        (lambda: TrainingConfig(devices=0), "devices must be above 0"),
+        (lambda: TrainingConfig(accumulate=0), "accumulate must be above 0"),
+        (lambda: TrainingConfig(batch=8, accumulate=3, devices=3), "batch of 8 windows is too"),
+        (lambda: TrainingConfig(device="cuda:1", devices=2), "cuda:1 cannot be shared by 2 ranks"),
+        (lambda: OptimiserConfig(base_batch=0), "base_batch must be above 0"),
     ],
 )
 def test_impossible_settings_are_refused(make, said):
@@ -30,8 +34,9 @@ def test_impossible_settings_are_refused(make, said):
         make()
 
 
-def test_half_precision_on_a_gpu_can_be_set_on_any_machine():
-    assert TrainingConfig(precision="float16", device="cuda:1").precision == "float16"
+@pytest.mark.parametrize("device", ["cpu", "cuda:1"])
+def test_half_precision_can_be_set_on_any_machine(device):
+    assert TrainingConfig(precision="float16", device=device).precision == "float16"
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ def test_a_killed_process_resumes_without_repeating_whole_shards(tmp_path: Path)
 def test_shards_of_other_code_are_not_used(tmp_path, monkeypatch):
     shards = ShardCache(tmp_path / "shards")
     list(map_shards(Counted(), range(2), cache=shards.open("one"), description="work"))
-    monkeypatch.setattr("tsmemory.scaleout.shards.code_digest", lambda: "edited")
+    monkeypatch.setattr("tsmemory.scaleout.shard_cache.code_digest", lambda: "edited")
     work = Counted()
     list(map_shards(work, range(2), cache=shards.open("one"), description="work"))
     assert work.calls == [0, 1]

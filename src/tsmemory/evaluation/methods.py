@@ -164,6 +164,7 @@ class OnlineKnn:
             embargo=self.embargo,
             shard_size=len(split.windows),
             rerank=self.rerank,
+            device=self.teacher.device,
         )
         found = self.teacher.quantiles(split.windows, neighbours, split.windows.horizon)
         return np.where(np.isnan(found), split.forecasts.quantiles, found)

@@ -190,11 +190,19 @@ class MemoryAdapter(nn.Module):
             return backbone
         horizon = backbone.shape[1]
         if ahead is None:
-            ahead = torch.addmm(self.bias[:horizon], normal.values, self.weight[:, :horizon])
+            ahead = self._ridge(normal.values, horizon)
         line = normal.loc + normal.scale * ahead
         if self.config.base == "ridge" or hidden is None:
             return line
         return line + self._by_step(_linear(hidden, self.trust), horizon) * (backbone - line)
+
+    def _ridge(self, values: torch.Tensor, horizon: int) -> torch.Tensor:
+        """The linear skip, in float32 even where the rest is not. Shape ``(B, H')``."""
+        kind = values.device.type
+        if torch.is_autocast_enabled(kind):
+            with torch.autocast(kind, enabled=False):
+                return self._ridge(values, horizon)
+        return torch.addmm(self.bias[:horizon], values, self.weight[:, :horizon])
 
     def _widths(
         self, normal: Normalised, quantiles: torch.Tensor, hidden: torch.Tensor | None

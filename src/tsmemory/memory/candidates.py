@@ -19,7 +19,7 @@ def last_values(contexts: torch.Tensor) -> torch.Tensor:
     """
     last = contexts[:, -1:]
     if bool(torch.isnan(last).any()):
-        return torch.from_numpy(last_value(contexts.numpy(), 1))
+        return torch.from_numpy(last_value(contexts.cpu().numpy(), 1)).to(contexts.device)
     return last
 
 
@@ -36,7 +36,8 @@ def seasonal_values(contexts: torch.Tensor, season: int, horizon: int) -> torch.
     """
     last = contexts[:, -season:]
     if last.shape[1] < season or bool(torch.isnan(last).any()):
-        return torch.from_numpy(seasonal_naive(contexts.numpy(), horizon, season))
+        found = seasonal_naive(contexts.cpu().numpy(), horizon, season)
+        return torch.from_numpy(found).to(contexts.device)
     if horizon <= season:
         return last[:, :horizon]
     return last.repeat(1, -(-horizon // season))[:, :horizon]

@@ -4,8 +4,11 @@ Plain frozen dataclasses, free of heavy imports, so that pipelines validate para
 before anything runs. ``__pydantic_config__`` makes unknown names an error there.
 """
 
+import re
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
+
+from tsmemory.scaleout.config import CommunicationConfig
 
 Profile = Literal["default", "paper"]
 Base = Literal["both", "ridge", "backbone"]
@@ -126,11 +129,23 @@ class TrainingConfig:
         patience: Passes without a lower validation loss before it stops.
         rehearse: Whether the default profile first trains on all stretches of training time but one
             in turn, and then makes no more passes than helped on the ones left out.
-        batch_size: Windows in a step.
-        learning_rate: AdamW's rate.
-        weight_decay: AdamW's decay; in the default profile towards the closed form.
+        batch_size: Windows in a step, of all devices together.
+        learning_rate: The optimizer's rate.
+        weight_decay: The optimizer's decay; in the default profile towards the closed form.
         gradient_clip: Largest gradient norm.
         validation_windows: At most this many, evenly spaced, decide when to stop.
+        optimizer: ``adamw``, or for large batches ``lars`` or ``lamb``, which measure the rate of
+            every layer by its weights and spare biases and norms the decay.
+        base_batch: Windows in a step that ``learning_rate`` is meant for: with more or fewer of
+            them it rises and falls with their number. ``None`` takes it as it is.
+        warmup: Passes, or a part of one, over which the rate rises from 0.
+        accumulate: Parts of a step that are computed one after the other, in less memory.
+        precision: Of the adapter's forward pass; its weights, what it forecasts and the loss are
+            always float32.
+        device: Where it is trained.
+        devices: Ranks on this machine that share every step; with ``cuda``, each on its own device.
+            Under torchrun the launcher says how many there are.
+        communication: How they exchange gradients.
     """
 
     __pydantic_config__: ClassVar = _STRICT
@@ -143,11 +158,28 @@ class TrainingConfig:
     weight_decay: float = 0.01
     gradient_clip: float = 1.0
     validation_windows: int = 4096
+    optimizer: Literal["adamw", "lars", "lamb"] = "adamw"
+    base_batch: int | None = None
+    warmup: float = 0.0
+    accumulate: int = 1
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    device: str = "cpu"
+    devices: int = 1
+    communication: CommunicationConfig = field(default_factory=CommunicationConfig)
 
     def __post_init__(self) -> None:
         _positive(self, "patience", "batch_size", "learning_rate", "gradient_clip")
-        _positive(self, "validation_windows")
-        _not_negative(self, "epochs", "weight_decay")
+        _positive(self, "validation_windows", "accumulate", "devices")
+        _not_negative(self, "epochs", "weight_decay", "warmup")
+        if self.base_batch is not None:
+            _positive(self, "base_batch")
+        if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", self.device):
+            raise ValueError(f"device must be cpu, cuda, cuda:<n> or mps, got {self.device!r}")
+        if self.devices > 1 and self.device not in ("cpu", "cuda"):
+            raise ValueError(
+                f"device {self.device} cannot be shared by {self.devices} ranks: set device to "
+                "cuda, which gives each rank a device of its own, or to cpu"
+            )
 
 
 @dataclass(frozen=True)

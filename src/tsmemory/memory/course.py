@@ -1,7 +1,8 @@
 """What training needs that does not depend on the seed."""
 
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from tsmemory.memory.closed_form import ClosedForm
 from tsmemory.memory.config import FusionConfig, TrainingConfig
 from tsmemory.memory.fused_loss import best_scalar_fusion, fused_loss
 from tsmemory.memory.fusion import Fusion
+from tsmemory.memory.learner import Learner
 from tsmemory.memory.lessons import Lessons
 from tsmemory.memory.out_of_fold import OutOfFold
 from tsmemory.memory.out_of_fold_fit import Memory, fit_out_of_fold
@@ -19,12 +21,23 @@ from tsmemory.memory.profiles import Adapter, AnyConfig, build_adapter
 from tsmemory.memory.rehearsal import Rehearsal, Stage, recall, rehearse
 from tsmemory.memory.split import Split
 from tsmemory.metrics import season_length
-from tsmemory.progress import track
+from tsmemory.scaleout.groups import Ranks
 
 
 @dataclass(frozen=True)
 class Course:
-    """All that training needs and that does not depend on the seed."""
+    """All that training needs and that does not depend on the seed.
+
+    Attributes:
+        lessons: What the adapter learns from.
+        validation: Validation windows, which stop the training.
+        closed_form: Where it starts.
+        adapter: Sizes.
+        config: Optimizer and schedule.
+        fusion: Candidates, and the test that the trained part has to pass.
+        stride: Steps between consecutive validation origins.
+        ranks: Who trains.
+    """
 
     lessons: Lessons
     validation: Split
@@ -33,14 +46,15 @@ class Course:
     config: TrainingConfig
     fusion: FusionConfig
     stride: int
+    ranks: Ranks = field(default_factory=Ranks)
 
     def start(self) -> Adapter:
-        """The adapter before the first step: the closed form, or random weights."""
+        """The adapter before the first step, on its device: the closed form, or random weights."""
         model = build_adapter(self.adapter)
         if isinstance(model, MemoryAdapter):
             factor = torch.tensor(self.closed_form.start.factor)
             model.start_from(self.closed_form.ridge, factor)
-        return model
+        return model.to(self.ranks.device)
 
     def loss(self, model: Adapter, split: Split) -> float:
         """Fused loss, with the fusion that holds during training or else the best scalar one."""
@@ -49,10 +63,22 @@ class Course:
             return best_scalar_fusion(model, split)[1]
         return fused_loss(model, split, held)
 
-    def optimiser(self, model: Adapter) -> torch.optim.Optimizer:
-        """AdamW over the adapter's weights."""
-        rate, decay = self.config.learning_rate, self.config.weight_decay
-        return torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=decay)
+    def teach(self, model: Adapter) -> Learner:
+        """Let an adapter learn."""
+        return Learner(model, self.lessons, self.config, self.ranks)
+
+    @contextmanager
+    def seeded(self, seed: int) -> Iterator[np.random.Generator]:
+        """Draw from a seed for a while; the caller's generators stay where they were.
+
+        Initial weights are the first rank's. The generator that is returned is the same at every
+        rank, since all of them take the windows in one order; dropout differs between ranks, as
+        it does between the rows of a batch.
+        """
+        device = torch.device(self.ranks.device)
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(self.ranks.seed(seed))
+            yield np.random.default_rng(seed)
 
     def stage(self) -> Stage | None:
         """Where training can be rehearsed, if anywhere."""
@@ -66,16 +92,15 @@ class Course:
         stage = self.stage()
         if stage is None or not self.config.rehearse or self.config.epochs == 0:
             return None
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with self.seeded(seed) as rng:
             return rehearse(
                 stage,
                 self.start,
-                self.optimiser,
-                partial(self.learn, "Rehearsing"),
+                self.teach,
                 epochs=self.config.epochs,
                 patience=self.config.patience,
-                rng=np.random.default_rng(seed),
+                rng=rng,
+                ranks=self.ranks,
             )
 
     def untrained(self) -> Memory:
@@ -97,29 +122,6 @@ class Course:
             config=self.fusion,
             memory=rehearsal.recall,
         )
-
-    def learn(
-        self,
-        what: str,
-        model: Adapter,
-        optimiser: torch.optim.Optimizer,
-        order: np.ndarray,
-        epoch: int,
-    ) -> dict[str, float]:
-        """One pass over training windows in the given order; the mean of each term."""
-        size = self.config.batch_size
-        batches = [np.sort(order[first : first + size]) for first in range(0, len(order), size)]
-        sums: dict[str, float] = {}
-        model.train()
-        for chosen in track(batches, f"{what}, epoch {epoch}"):
-            terms = self.lessons.terms(model, chosen)
-            optimiser.zero_grad()
-            terms["total"].backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(model.parameters(), self.config.gradient_clip)
-            optimiser.step()
-            for name, value in terms.items():
-                sums[name] = sums.get(name, 0.0) + value.item() / len(batches)
-        return sums
 
 
 def held_fusion(adapter: AnyConfig, closed_form: ClosedForm) -> Fusion | None:

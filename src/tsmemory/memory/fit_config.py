@@ -102,6 +102,8 @@ class TeacherConfig:
         quantile_method: Definition of the weighted quantile.
         confidence: How far a query is trusted.
         calibration: How the spread is calibrated.
+        device: Torch device that searches neighbours and forms quantiles; ``cpu`` searches with
+            faiss, any other by exact matrix products.
     """
 
     k: int = 20
@@ -114,6 +116,7 @@ class TeacherConfig:
     quantile_method: QuantileMethod = "midpoint"
     confidence: ConfidenceKind = "max_weight"
     calibration: SpreadConfig = field(default_factory=SpreadConfig)
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         if not 1 <= self.k_min <= self.k:

@@ -171,6 +171,7 @@ class MemoryFit:
             config.quantile_method,
             config.alignment,
             calibration,
+            config.device,
         )
 
     def _teach(
@@ -192,6 +193,7 @@ class MemoryFit:
             embargo=config.embargo,
             shard_size=_QUERIES,
             cache=self.caches.workspace.part("neighbours"),
+            device=config.device,
         )
         spread = config.calibration
         if not spread.enabled:

@@ -13,8 +13,9 @@ from tsmemory.backbones import Backbone
 from tsmemory.backbones.answers import answers_key
 from tsmemory.fingerprint import digest
 from tsmemory.memory.origins import asked_at, window_origins
+from tsmemory.scaleout.config import ShardsConfig
 from tsmemory.scaleout.content_cache import ContentCache, link_or_save
-from tsmemory.scaleout.shards import OpenShardCache, ShardCache, map_shards
+from tsmemory.scaleout.shards import Arrays, OpenShardCache, ShardCache, map_shards, room_for
 from tsmemory.series.series_set import Float, SeriesSet
 from tsmemory.series.windows import Windows
 
@@ -88,6 +89,7 @@ def forecast_windows(
     answers: ContentCache | None = None,
     settings: Mapping[str, Any] | None = None,
     description: str = "Forecasting",
+    sharing: ShardsConfig | None = None,
 ) -> BackboneForecasts:
     """Ask the frozen backbone about every window, to the longest horizon.
 
@@ -104,9 +106,10 @@ def forecast_windows(
         answers: Where forecasts are found that an earlier run asked for, and kept for the next one.
         settings: What the backbone was loaded with, as far as its fingerprint does not say it.
         description: Shown beside the progress bar.
+        sharing: Who works through the shards; ``None``: this process.
 
     Returns:
-        Keys and quantiles. With ``cache`` or ``answers`` the quantiles are mapped from a file
+        Keys and quantiles. With ``cache`` or ``answers`` they are mapped from files
         there, so that memory does not grow with the windows; they have to be saved before it goes.
 
     Raises:
@@ -121,49 +124,61 @@ def forecast_windows(
         logger.info("%s: all %d are known from an earlier run", description, len(windows))
         return _kept(entry)
     opened = None if cache is None else cache.open(digest([key, shard_size]))
-    found = _forecast_shards(backbone, windows, series, shard_size, opened, description)
+    work = ForecastShard(backbone, windows, series, shard_size)
+    found = _forecast_shards(work, opened, description, sharing)
     return found if answers is None else _kept(answers.store(key, found.save_pretrained))
 
 
-def _forecast_shards(
-    backbone: Backbone,
-    windows: Windows,
-    series: SeriesSet,
-    shard_size: int,
-    opened: OpenShardCache | None,
-    description: str,
-) -> BackboneForecasts:
-    """Forecasts shard by shard; with a cache, gathered in a file beside the shards."""
-    firsts = list(range(0, len(windows), shard_size))
+@dataclass(frozen=True)
+class ForecastShard:
+    """Asks the backbone about one shard of windows.
 
-    def forecast_shard(first: int) -> dict[str, np.ndarray]:
-        part = windows.take(slice(first, first + shard_size))
-        origins = window_origins(part, series) if backbone.needs_origins else None
-        output = backbone.encode_and_predict(
-            part.contexts(series), windows.horizon, **asked_at(origins)
+    Attributes:
+        backbone: The backbone.
+        windows: All windows.
+        series: The rows they lie on.
+        size: Windows in a shard.
+    """
+
+    backbone: Backbone
+    windows: Windows
+    series: SeriesSet
+    size: int
+
+    def __call__(self, first: int) -> Arrays:
+        """``keys`` and ``quantiles`` of the windows from ``first`` on."""
+        part = self.windows.take(slice(first, first + self.size))
+        origins = window_origins(part, self.series) if self.backbone.needs_origins else None
+        output = self.backbone.encode_and_predict(
+            part.contexts(self.series), part.horizon, **asked_at(origins)
         )
         return {"keys": output.keys, "quantiles": output.quantiles}
 
-    file = None if opened is None else opened.folder / "gathered.npy"
+
+def _forecast_shards(
+    work: ForecastShard,
+    opened: OpenShardCache | None,
+    description: str,
+    sharing: ShardsConfig | None,
+) -> BackboneForecasts:
+    """Forecasts shard by shard; with a cache, gathered in a file beside the shards."""
+    backbone, count, size = work.backbone, len(work.windows), work.size
+    firsts = range(0, count, size)
+    file, keys_file = (
+        None if opened is None else opened.folder / name for name in ("gathered.npy", "keys.npy")
+    )
     keys, quantiles = np.empty(0, np.float32), np.empty(0, np.float32)
-    shards = map_shards(forecast_shard, firsts, cache=opened, description=description)
+    shards = map_shards(work, firsts, cache=opened, description=description, config=sharing)
     for first, shard in zip(firsts, shards, strict=True):
         if first == 0:
-            keys = np.empty((len(windows), *shard["keys"].shape[1:]), np.float32)
-            quantiles = _room(file, (len(windows), *shard["quantiles"].shape[1:]))
-        keys[first : first + shard_size] = shard["keys"]
-        quantiles[first : first + shard_size] = shard["quantiles"]
-    if isinstance(quantiles, np.memmap):
-        quantiles.flush()
+            keys = room_for(keys_file, (count, *shard["keys"].shape[1:]))
+            quantiles = room_for(file, (count, *shard["quantiles"].shape[1:]))
+        keys[first : first + size] = shard["keys"]
+        quantiles[first : first + size] = shard["quantiles"]
+    for array in (keys, quantiles):
+        if isinstance(array, np.memmap):
+            array.flush()
     return BackboneForecasts(keys, quantiles, backbone.quantile_levels, backbone.fingerprint, file)
-
-
-def _room(file: Path | None, shape: tuple[int, ...]) -> Float:
-    """An array to gather results in: in memory, or mapped to a file."""
-    if file is None:
-        return np.empty(shape, np.float32)
-    file.unlink(missing_ok=True)  # a killed run's, to which a saved artefact may be linked
-    return np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape)
 
 
 def _kept(entry: Path) -> BackboneForecasts:

@@ -120,7 +120,7 @@ class Fusion:
         if self.needs_contexts and contexts is None:
             raise ValueError("this fusion needs the contexts")
         horizon = backbone.shape[2]
-        steps = self._steps(horizon, channels)
+        steps = self._steps(horizon, channels, backbone.device)
         middle, remembered = backbone[:, median], memory[:, median]
         point = middle + steps.location * (remembered - middle)
         if steps.last_value is not None and contexts is not None:
@@ -239,16 +239,19 @@ class Fusion:
             )
         return lines
 
-    def _steps(self, horizon: int, channels: Sequence[str] | NDArray[Any] | None) -> Steps:
+    def _steps(
+        self, horizon: int, channels: Sequence[str] | NDArray[Any] | None, device: torch.device
+    ) -> Steps:
         """Weights by step, for the channels at hand."""
-        if horizon not in self._known:
-            self._known[horizon] = steps_of(self, horizon)
-        table = self._known[horizon]
+        asked = (horizon, device)
+        if asked not in self._known:
+            self._known[asked] = steps_of(self, horizon, device)
+        table = self._known[asked]
         return table.shared if channels is None or not self.channels else table.of(channels)
 
     @cached_property
-    def _known(self) -> dict[int, StepTable]:
-        """Weights by step of the horizons asked for so far."""
+    def _known(self) -> dict[tuple[int, torch.device], StepTable]:
+        """Weights by step of the horizons asked for so far, on each device."""
         return {}
 
 

@@ -1,7 +1,7 @@
 """Fusion weights spread over the steps of a horizon, ready to be multiplied with."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -76,19 +76,27 @@ class StepTable:
             idle=self.idle[rows][:, None],
         )
 
+    def to(self, device: torch.device | str) -> "StepTable":
+        """The same on a device."""
+        moved = (None if values is None else values.to(device) for values in self.shared)
+        names = ("median", "residual_scale", "idle")
+        tables = {name: getattr(self, name).to(device) for name in names}
+        return replace(self, shared=Steps._make(moved), **tables)
 
-def steps_of(fusion: "Fusion", horizon: int) -> StepTable:
+
+def steps_of(fusion: "Fusion", horizon: int, device: torch.device | str = "cpu") -> StepTable:
     """Spread a fusion's weights over the steps of a horizon.
 
     Args:
         fusion: Weights by block.
         horizon: H.
+        device: Where they are wanted.
 
     Returns:
         Weights by step.
     """
     with torch.inference_mode(False):  # a kept inference tensor could not be trained through
-        return _steps_of(fusion, horizon)
+        return _steps_of(fusion, horizon).to(device)
 
 
 def _steps_of(fusion: "Fusion", horizon: int) -> StepTable:

@@ -1,6 +1,7 @@
 """The confidence-gated objective (TS-Memory, section 4.3; METHOD 1.6)."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch.nn.functional import huber_loss
@@ -31,6 +32,21 @@ class Batch:
     teacher: torch.Tensor
     confidence: torch.Tensor
     advantage: torch.Tensor | None = None
+
+
+class Portion(NamedTuple):
+    """What a part of a batch counts, so that the terms of all parts add up to those of the whole.
+
+    Attributes:
+        windows: The part's share of the batch's windows.
+        steps: Its share of the known target steps.
+    """
+
+    windows: float = 1.0
+    steps: float = 1.0
+
+
+WHOLE = Portion()
 
 
 def pinball(target: torch.Tensor, quantiles: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
@@ -99,6 +115,7 @@ def objective(
     median: int,
     config: ObjectiveConfig,
     can_cross: bool = False,
+    portion: Portion = WHOLE,
 ) -> dict[str, torch.Tensor]:
     """The terms of the objective; ``total`` is what is minimised.
 
@@ -110,25 +127,31 @@ def objective(
         median: Index of the median level.
         config: Form, weights and gates.
         can_cross: Whether memory quantiles may cross, and have to be kept from it.
+        portion: What these windows count, where they are a part of a batch.
 
     Returns:
         Scalars ``total, task, align, anchor, gate``; ``cross`` where quantiles can, and ``point``
         in the code's form.
     """
     if config.form == "code":
-        return _code_objective(memory, batch, levels=levels, median=median, config=config)
+        terms = _code_objective(memory, batch, levels=levels, median=median, config=config)
+        return {name: portion.windows * term for name, term in terms.items()}
     known = ~torch.isnan(batch.target)
-    task = pinball(batch.target, fused, levels).sum() / known.sum().clamp_min(1)
+    task = portion.steps * (pinball(batch.target, fused, levels).sum() / known.sum().clamp_min(1))
     omega = gate(batch, config, median)
     taught, teacher = _teacher_where_known(memory, batch, median)
     level_terms = _huber(memory, teacher, config).mean(dim=1)
     median_term = _huber(memory[:, median], teacher[:, median], config)
-    align = (omega * _masked_mean(level_terms + config.delta * median_term, taught)).mean()
-    anchor = ((1 - omega) * _distance_to_backbone(memory, batch, median, config)).mean()
-    total = task + config.align * align + config.anchor * anchor
-    terms = {"task": task, "align": align, "anchor": anchor, "gate": omega.mean()}
+    by_window = {
+        "align": omega * _masked_mean(level_terms + config.delta * median_term, taught),
+        "anchor": (1 - omega) * _distance_to_backbone(memory, batch, median, config),
+        "gate": omega,
+    }
+    means = {name: portion.windows * values.mean() for name, values in by_window.items()}
+    total = task + config.align * means["align"] + config.anchor * means["anchor"]
+    terms = {"task": task, **means}
     if can_cross:
-        terms["cross"] = crossing(memory)
+        terms["cross"] = portion.windows * crossing(memory)
         total = total + config.anchor * config.cross * terms["cross"]
     return {"total": total, **terms}
 

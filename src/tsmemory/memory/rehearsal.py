@@ -9,6 +9,7 @@ is worth where it knows nothing, for the fusion and the guard.
 
 import copy
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,18 +20,19 @@ import torch
 from tsmemory.memory.cross_fit import CrossFit, Outside
 from tsmemory.memory.fusion import Fusion
 from tsmemory.memory.fusion_windows import Parts, block_losses
+from tsmemory.memory.instance_norm import Normalised
+from tsmemory.memory.learner import Learner
 from tsmemory.memory.objective import pinball
 from tsmemory.memory.out_of_fold_fit import MOST_STEPS, Memory, cross_fit_parts
 from tsmemory.memory.profiles import Adapter
 from tsmemory.memory.ridge import Ridge, overlapping
 from tsmemory.memory.split import Split
+from tsmemory.scaleout.groups import Ranks
 from tsmemory.series.series_set import Int
 
 logger = logging.getLogger(__name__)
 
 WATCHED_STEPS = 1_000_000  # of targets, after every pass
-
-Pass = Callable[[Adapter, torch.optim.Optimizer, Int, int], object]  # windows and epoch
 
 
 @dataclass(frozen=True)
@@ -116,23 +118,23 @@ class Rehearsal:
 def rehearse(
     stage: Stage,
     start: Callable[[], Adapter],
-    optimiser: Callable[[Adapter], torch.optim.Optimizer],
-    learn: Pass,
+    teach: Callable[[Adapter], Learner],
     *,
     epochs: int,
     patience: int,
     rng: np.random.Generator,
+    ranks: Ranks,
 ) -> Rehearsal:
     """Train on all stretches but one, in turn, all of them pass by pass.
 
     Args:
         stage: Where.
         start: Makes an adapter before its first step.
-        optimiser: Makes its optimiser.
-        learn: Makes one pass over the windows given.
+        teach: Lets it learn.
         epochs: At most so many passes.
         patience: Passes without a lower loss before it stops.
         rng: Orders the windows.
+        ranks: Who trains; the first one judges.
 
     Returns:
         What was found.
@@ -140,17 +142,17 @@ def rehearse(
     stretches = stage.cross_fit.members()
     lessons = [stage.others(stretch) for stretch in stretches]
     adapters = [start() for _ in stretches]
-    optimisers = [optimiser(adapter) for adapter in adapters]
+    learners = [teach(adapter) for adapter in adapters]
 
-    def memory(seen: Outside, stretch: int) -> torch.Tensor:
-        return recall(adapters[stretch], seen)
+    def watch() -> float:
+        return stage.watch(lambda seen, stretch: recall(adapters[stretch], seen))
 
-    losses = [stage.watch(memory)]
+    losses = [judged(ranks, watch)]
     best = [copy.deepcopy(adapter) for adapter in adapters]
     for epoch in range(1, epochs + 1):
-        for adapter, steps, known in zip(adapters, optimisers, lessons, strict=True):
-            learn(adapter, steps, rng.permutation(known), epoch)
-        losses.append(stage.watch(memory))
+        for learner, known in zip(learners, lessons, strict=True):
+            learner.learn("Rehearsing", rng.permutation(known), epoch)
+        losses.append(judged(ranks, watch))
         logger.info("Rehearsal, epoch %d: unknown stretches %.5f", epoch, losses[-1])
         first = int(np.argmin(losses))
         if first == epoch:
@@ -160,10 +162,19 @@ def rehearse(
     return Rehearsal(int(np.argmin(losses)), losses, [adapter.eval() for adapter in best])
 
 
+def judged(ranks: Ranks, judge: Callable[[], float]) -> float:
+    """A loss that the first rank finds, at every rank, so that all of them stop together."""
+    return ranks.agree(judge() if ranks.is_first else math.nan)
+
+
 def recall(adapter: Adapter, seen: Outside) -> torch.Tensor:
-    """What an adapter says of windows as they look from outside. Shape ``(B, Q, H)``."""
+    """What an adapter says of windows as they look from outside, on the CPU. ``(B, Q, H)``."""
+    device = adapter.device
+    given = (seen.contexts, seen.quantiles, seen.keys)
+    contexts, quantiles, keys = (values.to(device) for values in given)
+    normal = Normalised(*(values.to(device) for values in seen.normal))
     with torch.inference_mode():
         found: torch.Tensor = adapter.eval()(
-            seen.contexts, seen.quantiles, seen.keys, seen.normal, seen.ahead
+            contexts, quantiles, keys, normal, seen.ahead.to(device)
         )
-    return found
+    return found.cpu()

@@ -69,8 +69,9 @@ def memory_parts(split: Split, adapter: Adapter, batch: int = BATCH) -> Parts:
         for first in range(0, len(split.windows), batch):
             part = split.take(slice(first, first + batch))
             contexts, target, quantiles, keys = part.tensors()
+            inputs = (values.to(adapter.device) for values in (contexts, quantiles, keys))
             with torch.inference_mode():
-                memory = adapter(contexts, quantiles, keys)
+                memory = adapter(*inputs).cpu()
             yield Part(target, quantiles, memory, contexts, part.channels())
 
     return run

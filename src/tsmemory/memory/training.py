@@ -3,12 +3,13 @@
 import copy
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
+from tsmemory.backbones.devices import check_device
 from tsmemory.memory.closed_form import ClosedForm
 from tsmemory.memory.config import FusionConfig, ObjectiveConfig, TrainingConfig
 from tsmemory.memory.course import Course, held_fusion, ridges_of
@@ -18,9 +19,11 @@ from tsmemory.memory.fusion_fit import block_losses
 from tsmemory.memory.guard import Evidence, pooled_gain
 from tsmemory.memory.lessons import Lessons
 from tsmemory.memory.profiles import Adapter, AnyConfig
-from tsmemory.memory.rehearsal import Rehearsal
+from tsmemory.memory.rehearsal import Rehearsal, judged
 from tsmemory.memory.seeded import SeededAdapters
 from tsmemory.memory.split import Split, evenly, memory_parts
+from tsmemory.scaleout.groups import Ranks
+from tsmemory.scaleout.parallel import fit_parallel
 from tsmemory.teacher.synthesis import TeacherTargets
 
 logger = logging.getLogger(__name__)
@@ -74,7 +77,7 @@ def distil_seeds(
             adapter's spread. The paper profile does without.
         adapter: Sizes; they say which profile it is.
         objective_config: Terms and gates.
-        config: Optimiser and schedule.
+        config: Optimizer, schedule, and the devices that share it.
         fusion: Candidates, and the test that the trained part has to pass.
         stride: Steps between consecutive validation origins.
         seeds: Seeds of initial weights, order of windows and dropout; the first one rehearses.
@@ -84,19 +87,43 @@ def distil_seeds(
         The adapters, and the loss curves of all seeds, a line for each seed and epoch; those of the
         rehearsal follow, with ``rehearsal`` instead of the other losses.
     """
-    label = label or adapter.profile
+    check_device(config.device)
     held, ridges = held_fusion(adapter, closed_form), ridges_of(adapter, closed_form)
     lessons = Lessons.prepare(train, targets, objective_config, held, ridges)
     course = Course(lessons, validation, closed_form, adapter, config, fusion, stride)
+    return fit_parallel(
+        _distil,
+        _Syllabus(course, tuple(seeds), label or adapter.profile),
+        device=config.device,
+        devices=config.devices,
+        communication=config.communication,
+    )
+
+
+@dataclass(frozen=True)
+class _Syllabus:
+    """What every rank has to know."""
+
+    course: Course
+    seeds: tuple[int, ...]
+    label: str
+
+
+def _distil(ranks: Ranks, task: _Syllabus) -> tuple[SeededAdapters, list[dict[str, Any]]]:
+    """Train with all seeds at one of the ranks; only the first has anything to return."""
+    course, seeds = replace(task.course, ranks=ranks), task.seeds
     rehearsal = course.rehearse(seeds[0])
-    known = None if rehearsal is None else course.out_of_fold(rehearsal)
-    adapters, report, curves = {}, {}, []
+    adapters: dict[int, Adapter] = {}
+    report: dict[str, Any] = {}
+    curves: list[dict[str, Any]] = []
     for seed in seeds:
-        logger.info("Distilling, profile %s, seed %d", label, seed)
+        logger.info("Distilling, profile %s, seed %d", task.label, seed)
         found = _take(course, seed, rehearsal)
+        if found is None:
+            continue
         adapters[seed] = found.adapter
         kept = found.trained_part_kept
-        report[str(seed)] = {"profile": label, "trained_part_kept": kept, **found.verdict}
+        report[str(seed)] = {"profile": task.label, "trained_part_kept": kept, **found.verdict}
         curves += [{"seed": seed, **line} for line in found.history]
         logger.info(
             "Seed %d: trained part %s (skill %.4f over %s, p = %.3f)",
@@ -106,25 +133,27 @@ def distil_seeds(
             found.verdict["compared_with"],
             found.verdict["p_value"],
         )
-    if rehearsal is not None:
+    known = None
+    if ranks.is_first and rehearsal is not None:
         curves += rehearsal.history(seeds[0])
+        known = course.out_of_fold(rehearsal)
     return SeededAdapters(adapters, report, known), curves
 
 
-def _take(course: Course, seed: int, rehearsal: Rehearsal | None) -> Distilled:
-    """Train with one seed."""
-    with torch.random.fork_rng(devices=[]):  # the caller's generator stays where it was
-        torch.manual_seed(seed)
-        rng = np.random.default_rng(seed)
+def _take(course: Course, seed: int, rehearsal: Rehearsal | None) -> Distilled | None:
+    """Train with one seed; the first rank judges what came of it, the others only help."""
+    with course.seeded(seed) as rng:
         model = course.start()
         untrained = copy.deepcopy(model)
         epochs = course.config.epochs if rehearsal is None else rehearsal.epochs
         history, best_state, trained = _train(course, model, rng, epochs)
+        if not course.ranks.is_first:
+            return None
         model.load_state_dict(best_state)
         verdict = _trained_gain(course, model, untrained, rng, rehearsal)
     passed = course.lessons.held is None or bool(verdict["open"])
     kept = trained and passed
-    return Distilled((model if kept else untrained).eval(), history, kept, verdict)
+    return Distilled((model if kept else untrained).cpu().eval(), history, kept, verdict)
 
 
 def _train(
@@ -136,15 +165,14 @@ def _train(
         The loss curve, the best state, and whether it is another than the first.
     """
     config, validation = course.config, course.validation
-    optimiser = course.optimiser(model)
+    learner = course.teach(model)
     watched = validation.take(evenly(len(validation.windows), config.validation_windows))
-    best, best_epoch = course.loss(model, watched), 0
+    best, best_epoch = judged(course.ranks, lambda: course.loss(model, watched)), 0
     best_state = copy.deepcopy(model.state_dict())
     history: list[dict[str, Any]] = [{"epoch": 0, "validation": best, "best": True}]
     for epoch in range(1, epochs + 1):
-        order = rng.permutation(len(course.lessons))
-        terms = course.learn("Distilling", model, optimiser, order, epoch)
-        loss = course.loss(model, watched)
+        terms = learner.learn("Distilling", rng.permutation(len(course.lessons)), epoch)
+        loss = judged(course.ranks, lambda: course.loss(model, watched))
         history.append({"epoch": epoch, **terms, "validation": loss, "best": loss < best})
         logger.info("Epoch %d: training %.5f, validation %.5f", epoch, terms["total"], loss)
         if loss < best:

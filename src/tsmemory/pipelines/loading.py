@@ -7,6 +7,7 @@ import pandas as pd
 from tsmemory.pipelines.indexing.params import BackboneParams, IndexingParams
 from tsmemory.pipelines.lazy_types import BackboneForecasts, ContentCache, ShardCache
 from tsmemory.pipelines.windowing.params import WindowingParams
+from tsmemory.scaleout.config import IN_THIS_PROCESS, ShardsConfig
 from tsmemory.series.series_set import SeriesSet
 from tsmemory.series.windows import Windows
 
@@ -63,6 +64,7 @@ def forecast_split(
     windowing: WindowingParams,
     backbone: BackboneParams,
     params: IndexingParams,
+    shards: ShardsConfig = IN_THIS_PROCESS,
 ) -> BackboneForecasts:
     """Ask the frozen backbone about every window of a split, to the longest horizon.
 
@@ -76,6 +78,7 @@ def forecast_split(
         windowing: Lengths.
         backbone: Which backbone.
         params: Size of shards, and whether answers are kept.
+        shards: Who works through them.
 
     Returns:
         Keys and quantiles of the split's windows.
@@ -93,6 +96,7 @@ def forecast_split(
         answers=answers_of(split, answers, params),
         settings=answer_settings(backbone, panel_summary),
         description=f"Forecasting {split} windows",
+        sharing=shards,
     )
 
 

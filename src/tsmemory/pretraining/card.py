@@ -12,6 +12,7 @@ from tsmemory.pretraining.display import duration
 from tsmemory.pretraining.families import FAMILIES
 from tsmemory.pretraining.model import LEVELS
 from tsmemory.pretraining.pretrained import LICENCE, TrainingRecord
+from tsmemory.scaleout.large_batch import scaled_rate
 
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 _POINTS = 10  # of the loss curve
@@ -126,7 +127,13 @@ def _corpus(corpus: dict[str, Any]) -> str:
 
 def _training(record: TrainingRecord) -> str:
     optimiser, training = record.recipe["optimiser"], record.recipe["training"]
-    kinds = {"muon": "Muon for the blocks' matrices, AdamW for the rest", "adamw": "AdamW"}
+    kinds = {
+        "muon": "Muon for the blocks' matrices, AdamW for the rest",
+        "adamw": "AdamW",
+        "lars": "LARS for matrices, AdamW for the rest",
+        "lamb": "LAMB for matrices, AdamW for the rest",
+    }
+    rate = scaled_rate(optimiser["learning_rate"], training["batch"], optimiser.get("base_batch"))
     versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
     lines = {
         "loss": "pinball over all levels in units of the context's standard deviation; steps `h` "
@@ -134,7 +141,7 @@ def _training(record: TrainingRecord) -> str:
         f"itself expects plus {training['floor']:g}",
         "optimiser": f"{kinds[optimiser['kind']]}; weight decay {optimiser['weight_decay']:g}, "
         f"gradients clipped at {optimiser['gradient_clip']:g}",
-        "learning rate": f"{optimiser['learning_rate']:g} after {optimiser['warmup']:,} steps of "
+        "learning rate": f"{rate:g} after {optimiser['warmup']:,} steps of "
         f"warm-up, falling to 0 over the last {optimiser['decay']:.0%}",
         "weights kept": f"exponential moving average, decay {optimiser['average']:g}",
         "steps": f"{record.steps:,} of {training['batch']:,} windows",

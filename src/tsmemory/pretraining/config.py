@@ -6,8 +6,10 @@ before anything runs. ``__pydantic_config__`` makes unknown names an error there
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
+
+from tsmemory.scaleout.config import CommunicationConfig
 
 Precision = Literal["float32", "bfloat16", "float16"]
 Dtype = Literal["float32", "bfloat16", "float16"]
@@ -72,8 +74,12 @@ class OptimiserConfig:
 
     Attributes:
         kind: ``muon`` orthogonalises the updates of the matrices inside the blocks (Jordan et al.,
-            2024) and leaves the rest to AdamW; ``adamw`` treats all alike.
+            2024) and leaves the rest to AdamW; ``adamw`` treats all alike. ``lars`` and ``lamb``
+            are for large batches: their rate is what a step may change a matrix by, as a share of
+            its norm, and they leave biases, norms, embeddings and what starts at zero to AdamW.
         learning_rate: Peak rate.
+        base_batch: Windows in a step that ``learning_rate`` is meant for; it is scaled linearly to
+            ``training.batch``. ``None`` takes it as it is.
         warmup: Steps in which the rate rises from 0.
         decay: Share of all steps in which it falls to 0, at the end.
         weight_decay: Decoupled weight decay of matrices; biases, norms and embeddings have none.
@@ -83,8 +89,9 @@ class OptimiserConfig:
 
     __pydantic_config__: ClassVar = _STRICT
 
-    kind: Literal["adamw", "muon"] = "muon"
+    kind: Literal["adamw", "muon", "lars", "lamb"] = "muon"
     learning_rate: float = 2e-3
+    base_batch: int | None = None
     warmup: int = 500
     decay: float = 0.35
     weight_decay: float = 0.01
@@ -94,6 +101,8 @@ class OptimiserConfig:
     def __post_init__(self) -> None:
         _positive(self, "learning_rate", "gradient_clip")
         _not_negative(self, "warmup", "weight_decay")
+        if self.base_batch is not None:
+            _positive(self, "base_batch")
         _share(self, "decay")
         if not 0 <= self.average < 1:
             raise ValueError(f"average must lie in [0, 1), got {self.average}")
@@ -105,15 +114,20 @@ class TrainingConfig:
 
     Attributes:
         steps: Steps in all.
-        batch: Windows in a step.
+        batch: Windows in a step, of all micro-batches and ranks together.
+        accumulate: Micro-batches in a step, one after the other: a step needs so many times less
+            memory, and ends with the same weights but for rounding.
         step_decay: Steps ``h`` ahead weigh ``h^-step_decay`` in the loss.
         floor: Windows weigh one over the spread that the model expects of them plus this, so that
             those that nobody can forecast do not outweigh clean ones.
         seed: Of the initial weights and of the corpus.
         device: Torch device, which also makes the corpus: another kind of device draws other
             series.
+        devices: Ranks on this machine that share every batch, each CUDA device one rank; torchrun
+            says by itself how many there are. Weights are those of one rank but for rounding.
+        communication: How ranks exchange gradients.
         precision: ``bfloat16`` and ``float16`` multiply matrices in half the bits (weights stay
-            float32). ``float16`` scales its losses, which only CUDA devices do.
+            float32). ``float16`` scales its losses, and is slow on a CPU.
         check_every: Steps between points of the loss curve, zero-shot checks and checkpoints.
         held_out: Held-out synthetic windows of each context length.
     """
@@ -122,22 +136,32 @@ class TrainingConfig:
 
     steps: int = 8_000
     batch: int = 256
+    accumulate: int = 1
     step_decay: float = 0.5
     floor: float = 0.1
     seed: int = 0
     device: str = "cpu"
+    devices: int = 1
+    communication: CommunicationConfig = field(default_factory=CommunicationConfig)
     precision: Precision = "bfloat16"
     check_every: int = 500
     held_out: int = 512
 
     def __post_init__(self) -> None:
-        _positive(self, "steps", "batch", "floor", "check_every", "held_out")
+        _positive(self, "steps", "batch", "accumulate", "floor", "devices", "check_every")
+        _positive(self, "held_out")
         _not_negative(self, "step_decay", "seed")
         if not _DEVICE.fullmatch(self.device):
             raise ValueError(f"device must be cpu, cuda or cuda:<number>, got {self.device!r}")
-        if self.precision == "float16" and self.device == "cpu":
+        if ":" in self.device and self.devices > 1:
             raise ValueError(
-                "precision float16 needs a CUDA device; use bfloat16 or float32 on a CPU"
+                f"device {self.device} cannot be shared by {self.devices} ranks: set device to "
+                "cuda, which gives each rank a device of its own"
+            )
+        if self.accumulate * self.devices > self.batch:
+            raise ValueError(
+                f"a batch of {self.batch} windows is too small for accumulate {self.accumulate} "
+                f"and devices {self.devices}: their product must not be above it"
             )
 
 

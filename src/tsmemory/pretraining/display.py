@@ -9,17 +9,18 @@ Show = Callable[[int, float], None]  # called with the steps done and the latest
 
 
 @contextmanager
-def progress_bar(steps: int, done: int) -> Iterator[Show]:
+def progress_bar(steps: int, done: int, *, wanted: bool = True) -> Iterator[Show]:
     """Show a bar with loss and speed while standard error is a terminal, else nothing.
 
     Args:
         steps: Steps in all.
         done: Steps that were done before.
+        wanted: False shows nothing.
 
     Yields:
         What to call after each step.
     """
-    if not sys.stderr.isatty():
+    if not wanted or not sys.stderr.isatty():
         yield lambda _step, _loss: None
         return
     from rich import progress

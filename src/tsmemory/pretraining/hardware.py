@@ -10,13 +10,18 @@ from tsmemory.fingerprint import installed_versions
 _PACKAGES = ("chronos-forecasting", "numpy", "torch", "transformers", "tsmemory")
 
 
-def describe_hardware(device: str) -> str:
-    """Name what computes: the GPU, or the processor with the number of threads in use."""
-    chosen = torch.device(device)
+def describe_hardware(device: str, ranks: int = 1) -> str:
+    """Name what computes: the GPU, or the processor with the number of threads in use.
+
+    Args:
+        device: Torch device.
+        ranks: How many of them train together.
+    """
+    chosen, times = torch.device(device), f"{ranks} x " if ranks > 1 else ""
     if chosen.type == "cuda":
-        return str(torch.cuda.get_device_name(chosen))
+        return times + str(torch.cuda.get_device_name(chosen))
     threads = torch.get_num_threads()
-    return f"{_processor()}, {threads} thread{'s' if threads > 1 else ''}"
+    return f"{times}{_processor()}, {threads} thread{'s' if threads > 1 else ''}"
 
 
 def describe_versions() -> dict[str, str]:

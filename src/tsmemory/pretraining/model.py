@@ -82,7 +82,7 @@ def pinball(quantiles: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
 
 
 def clarity(quantiles: Tensor, weights: Tensor, floor: float) -> Tensor:
-    """Weights of windows: one over the spread that the model itself expects, of mean 1. ``(B,)``.
+    """Weights of windows: one over the spread that the model itself expects. Shape ``(B,)``.
 
     Losses are in units of each context's spread. Unweighted, windows that nobody can forecast
     outweigh clean ones, whose patterns would be learnt late and coarsely. The weight depends on
@@ -94,8 +94,7 @@ def clarity(quantiles: Tensor, weights: Tensor, floor: float) -> Tensor:
         floor: Added to the spread, so that no window counts for too much.
     """
     band = (quantiles[:, -1] - quantiles[:, 0]).detach().float().abs()
-    share = 1 / ((band * weights).sum(dim=1) + floor)
-    return share / share.mean()
+    return 1 / ((band * weights).sum(dim=1) + floor)
 
 
 def step_weights(horizon: int, decay: float) -> Tensor:

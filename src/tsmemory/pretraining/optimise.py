@@ -6,10 +6,17 @@ import torch
 from torch import Tensor, nn
 
 from tsmemory.pretraining.config import OptimiserConfig
+from tsmemory.scaleout.large_batch import OptimizerConfig, Weights, build_optimizers, warming
+
+_BETAS = (0.9, 0.98)
 
 
 def build_optimisers(model: nn.Module, config: OptimiserConfig) -> list[torch.optim.Optimizer]:
-    """Sort the parameters by what they are and give each group its optimiser."""
+    """Sort the parameters by what they are and give each group its optimiser.
+
+    Raises:
+        ScaleoutError: LARS or LAMB without the library that has them.
+    """
     blocks, matrices, rest = [], [], []
     for name, weight in model.named_parameters():
         if weight.ndim < 2 or "shared" in name or "relative_attention_bias" in name:
@@ -18,11 +25,15 @@ def build_optimisers(model: nn.Module, config: OptimiserConfig) -> list[torch.op
             blocks.append(weight)
         else:
             matrices.append(weight)
+    if config.kind in ("lars", "lamb"):
+        sorted_ = Weights.of(model, plain=rest)
+        rate, decay = config.learning_rate, config.weight_decay
+        return build_optimizers(sorted_, OptimizerConfig(config.kind, rate, decay, _BETAS))
     groups = [
         {"params": matrices, "weight_decay": config.weight_decay},
         {"params": rest, "weight_decay": 0.0},
     ]
-    adamw = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98))
+    adamw = torch.optim.AdamW(groups, lr=config.learning_rate, betas=_BETAS)
     if not blocks:
         return [adamw]
     muon = torch.optim.Muon(
@@ -39,8 +50,7 @@ def learning_rate(step: int, steps: int, config: OptimiserConfig) -> float:
 
     The level part does not depend on ``steps``, so that a run may be prolonged before it falls.
     """
-    rising = (step + 1) / max(config.warmup, 1)
-    return config.learning_rate * min(1.0, rising, _falling(step, steps, config))
+    return config.learning_rate * min(warming(step, config.warmup), _falling(step, steps, config))
 
 
 def is_level(step: int, steps: int, config: OptimiserConfig) -> bool:

@@ -18,8 +18,9 @@ from tsmemory.pretraining.errors import PretrainingError
 
 _SHARES = ("families", "contexts")
 # What the weights of a step do not depend on. The number of steps is among it: rates rise and stay
-# the same way for any number, so that a run may be prolonged from before they fall.
-_FREE = ("steps", "check_every", "held_out")
+# the same way for any number, so that a run may be prolonged from before they fall. Ranks and
+# micro-batches are too: they change the rounding alone, and a run may go on with others.
+_FREE = ("steps", "check_every", "held_out", "accumulate", "devices", "communication")
 
 
 def describe_recipe(
@@ -47,7 +48,12 @@ def essence(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """A recipe without what the weights of a step do not depend on."""
     training = {n: value for n, value in recipe["training"].items() if n not in _FREE}
     training["device"] = torch.device(training["device"]).type
-    return {**recipe, "training": training}
+    communication = recipe["training"]["communication"]
+    if communication["compression"] != "none" or communication["average_every"] > 1:
+        training |= {name: recipe["training"][name] for name in ("devices", "communication")}
+    given = recipe["optimiser"]
+    optimiser = {n: value for n, value in given.items() if (n, value) != ("base_batch", None)}
+    return {**recipe, "optimiser": optimiser, "training": training}
 
 
 def refuse_misfits(model: ModelConfig, corpus: CorpusConfig, training: TrainingConfig) -> None:

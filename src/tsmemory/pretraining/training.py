@@ -4,7 +4,9 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from chronos.chronos_bolt import ChronosBoltModelForForecasting
@@ -17,20 +19,14 @@ from tsmemory.pretraining.display import duration, progress_bar
 from tsmemory.pretraining.draws import Draws
 from tsmemory.pretraining.errors import PretrainingError
 from tsmemory.pretraining.hardware import describe_hardware, describe_versions
-from tsmemory.pretraining.model import (
-    build_model,
-    clarity,
-    normal_quantiles,
-    pinball,
-    step_weights,
-)
-from tsmemory.pretraining.optimise import (
-    WeightAverage,
-    build_optimisers,
-    is_level,
-    learning_rate,
-)
+from tsmemory.pretraining.learning import Learner
+from tsmemory.pretraining.model import build_model
+from tsmemory.pretraining.optimise import WeightAverage, is_level, learning_rate
 from tsmemory.pretraining.recipe import describe_recipe, essence, refuse_misfits
+from tsmemory.scaleout.communication import average_weights
+from tsmemory.scaleout.groups import Ranks
+from tsmemory.scaleout.large_batch import scaled_rate
+from tsmemory.scaleout.parallel import fit_parallel
 
 Check = Callable[[ChronosBoltModelForForecasting], Mapping[str, float]]
 Point = dict[str, float]
@@ -39,8 +35,58 @@ _HELD_OUT = 1 << 40  # seeds from here on are never trained on
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Pretraining:
+    """What a pretraining run is told.
+
+    Attributes:
+        model: Sizes.
+        corpus: What is learnt from.
+        optimiser: How weights move.
+        config: How long, on which devices.
+        folder: Where checkpoints are kept.
+        checks: Each is called with the averaged model at every point of the curve, and returns
+            values by name; weights do not depend on them.
+    """
+
+    model: ModelConfig
+    corpus: CorpusConfig
+    optimiser: OptimiserConfig
+    config: TrainingConfig
+    folder: Path
+    checks: Mapping[str, Check]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What travels to other ranks: checks are the first one's alone."""
+        return {**self.__dict__, "checks": {}}
+
+
+def pretrain(task: Pretraining) -> "Trainer":
+    """Train on as many ranks as the settings or the launcher say.
+
+    Args:
+        task: What the run is told.
+
+    Returns:
+        The run, at its end, as the first rank has it.
+
+    Raises:
+        PretrainingError: As :class:`Trainer` raises it.
+        ScaleoutError: Devices that this machine lacks, a library that is not installed, or a rank
+            that has failed.
+    """
+    config = task.config
+    return fit_parallel(
+        _train,
+        task,
+        device=config.device,
+        devices=config.devices,
+        communication=config.communication,
+    )
+
+
 class Trainer:
-    """A pretraining run.
+    """A pretraining run, as one rank sees it; the first one judges, logs and writes.
 
     The same call after a kill goes on from the latest checkpoint and ends with the weights of an
     uninterrupted run, to the bit. A call with more steps goes on from the last checkpoint before
@@ -50,52 +96,43 @@ class Trainer:
         model: The network.
         step: Steps done.
         seconds: Time that they took, checks and checkpoints not counted.
-        curve: The loss curve, a point every ``check_every`` steps.
+        curve: The loss curve, a point every ``check_every`` steps; only the first rank has it.
         hardware: What computed the latest steps.
         versions: Of Python and of libraries, likewise.
     """
 
-    def __init__(
-        self,
-        model_config: ModelConfig,
-        corpus: CorpusConfig,
-        optimiser: OptimiserConfig,
-        config: TrainingConfig,
-        folder: Path,
-        checks: Mapping[str, Check],
-    ) -> None:
+    def __init__(self, task: Pretraining, ranks: Ranks | None = None) -> None:
         """Draw the initial weights.
 
         Args:
-            model_config: Sizes.
-            corpus: What is learnt from.
-            optimiser: How weights move.
-            config: How long, on which device.
-            folder: Where checkpoints are kept.
-            checks: Each is called with the averaged model at every point of the curve, and returns
-                values by name; weights do not depend on them.
+            task: What the run is told.
+            ranks: Who trains; this process alone if not given.
 
         Raises:
             PretrainingError: Settings that do not fit each other.
             BackboneError: A device that this machine lacks.
+            ScaleoutError: An optimiser whose library is not installed.
         """
-        refuse_misfits(model_config, corpus, config)
-        check_device(config.device)
-        self.model_config, self.corpus = model_config, corpus
-        self.optimiser, self.config, self.checks = optimiser, config, dict(checks)
+        config = task.config
+        self.ranks = ranks or Ranks(device=config.device)
+        refuse_misfits(task.model, task.corpus, config)
+        check_device(self.ranks.device)
+        self.model_config, self.corpus = task.model, task.corpus
+        self.optimiser, self.config, self.checks = task.optimiser, config, dict(task.checks)
         with torch.random.fork_rng(devices=[]):  # the caller's generator stays where it was
             torch.manual_seed(config.seed)
-            self.model = build_model(model_config).to(config.device)
-        self.optimisers = build_optimisers(self.model, optimiser)
-        self.average = WeightAverage(self.model, optimiser.average)
-        self.weights = step_weights(model_config.horizon, config.step_decay).to(config.device)
-        self.scaler = torch.amp.GradScaler("cuda", enabled=config.precision == "float16")
-        recipe = describe_recipe(model_config, corpus, optimiser, config)
-        self.checkpoints = Checkpoints(folder, essence(recipe))
+            self.model = build_model(task.model).to(self.ranks.device)
+        self.learner = Learner(self.model, self.optimiser, config, self.ranks)
+        self.average = WeightAverage(self.model, self.optimiser.average)
+        rate = scaled_rate(self.optimiser.learning_rate, config.batch, self.optimiser.base_batch)
+        self.schedule = replace(self.optimiser, learning_rate=rate)
+        recipe = describe_recipe(task.model, task.corpus, self.optimiser, config)
+        self.checkpoints = Checkpoints(task.folder, essence(recipe))
         self.step = 0
         self.seconds = 0.0
         self.curve: list[Point] = []
-        self.hardware, self.versions = describe_hardware(config.device), describe_versions()
+        self.hardware = describe_hardware(self.ranks.device, self.ranks.size)
+        self.versions = describe_versions()
 
     def fit(self) -> ChronosBoltModelForForecasting:
         """Train to the last step.
@@ -108,59 +145,53 @@ class Trainer:
                 recipe, damaged, or of a longer run.
         """
         self._resume()
+        self.learner.connect(self.step)
         self.model.train()
         batches = stream_batches(
             self.corpus,
             self.config.seed,
             self.config.batch,
             first=self.step,
-            device=self.config.device,
+            device=self.ranks.device,
         )
         total, count, began = 0.0, 0, time.perf_counter()
-        with progress_bar(self.config.steps, self.step) as show:
+        with progress_bar(self.config.steps, self.step, wanted=self.ranks.is_first) as show:
             while self.step < self.config.steps:
                 loss = self._learn(next(batches))
                 total, count, self.step = total + loss, count + 1, self.step + 1
                 show(self.step, loss)
                 if self.step % self.config.check_every == 0 or self.step == self.config.steps:
+                    self._settle()
                     took = time.perf_counter() - began
                     self.seconds += took
-                    self._record(total / count, count / took)
-                    self._save()
+                    if self.ranks.is_first:  # the others wait with their next exchange
+                        self._record(total / count, count / took)
+                        self._save()
                     total, count, began = 0.0, 0, time.perf_counter()
         self.average.swap(self.model)
         return self.model.eval()
 
     def _learn(self, batch: Batch) -> float:
         """One step; the mean loss of its windows before it."""
-        rate = learning_rate(self.step, self.config.steps, self.optimiser)
-        with self._autocast():
-            quantiles = normal_quantiles(self.model, batch.contexts)
-        losses = pinball(quantiles, batch.targets, self.weights)
-        value = float(losses.detach().mean())
+        rate = learning_rate(self.step, self.config.steps, self.schedule)
+        value = self.learner.gather(batch)
         if not math.isfinite(value):
             raise PretrainingError(
                 f"the loss is {value} at step {self.step:,} (learning rate {rate:.2g}): lower "
                 "optimiser.learning_rate, raise optimiser.warmup, or use precision float32"
             )
-        loss = (clarity(quantiles, self.weights, self.config.floor) * losses).mean()
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        for optimiser in self.optimisers:
-            self.scaler.unscale_(optimiser)
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.optimiser.gradient_clip)
-        for optimiser in self.optimisers:
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            self.scaler.step(optimiser)
-            optimiser.zero_grad()
-        self.scaler.update()
+        self.learner.move(rate)
         self.average.update(self.model, self.step)
         return value
 
-    def _autocast(self) -> torch.autocast:
-        kind = torch.device(self.config.device).type
-        half = self.config.precision != "float32"
-        return torch.autocast(kind, getattr(torch, self.config.precision) if half else None, half)
+    def _settle(self) -> None:
+        """Make weights and their averages equal at all ranks, which periodic averaging keeps apart.
+
+        The mean of the ranks' averages is the average of their mean.
+        """
+        self.learner.settle()
+        if self.ranks.size > 1 and self.ranks.communication.average_every > 1:
+            average_weights(list(self.average.weights.values()))
 
     def _record(self, loss: float, speed: float) -> None:
         """Add a point to the curve: the averaged weights are judged, as they are what is kept."""
@@ -194,12 +225,9 @@ class Trainer:
         """Loss on synthetic windows that are never trained on, for each context length."""
         answer = {}
         for number, length in enumerate(self.corpus.contexts):
-            draws = Draws(_HELD_OUT + number, self.config.device)
+            draws = Draws(_HELD_OUT + number, self.ranks.device)
             windows = draw_windows(self.corpus, draws, self.config.held_out, length)
-            with self._autocast():
-                quantiles = normal_quantiles(self.model, windows.contexts)
-            losses = pinball(quantiles, windows.targets, self.weights)
-            answer[f"held_out_{length}"] = float(losses.mean())
+            answer[f"held_out_{length}"] = float(self.learner.losses(*windows).mean())
         return answer
 
     def _save(self) -> None:
@@ -212,13 +240,29 @@ class Trainer:
             "versions": self.versions,
             "model": self.model.state_dict(),
             "average": self.average.weights,
-            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
-            "scaler": self.scaler.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.learner.optimisers],
+            "scaler": self.learner.precision.state_dict(),
         }
         self.checkpoints.save(state, level=is_level(self.step, self.config.steps, self.optimiser))
 
     def _resume(self) -> None:
         """Take up the latest checkpoint that belongs to this run, if there is one."""
+        # Only the first rank has the folder for certain.
+        state = self.ranks.agree(self._load() if self.ranks.is_first else None)
+        if state is None:
+            return
+        self.model.load_state_dict(state["model"])
+        self.average.take(state["average"])
+        for optimiser, saved in zip(self.learner.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+        self.learner.precision.load_state_dict(state["scaler"])
+        self.step, self.seconds, self.curve = state["step"], state["seconds"], state["curve"]
+        if self.step == self.config.steps:  # else what computes from here on counts
+            self.hardware, self.versions = state["hardware"], state["versions"]
+        logger.info("Going on from step %s of %s", f"{self.step:,}", f"{self.config.steps:,}")
+
+    def _load(self) -> State | None:
+        """The latest checkpoint that belongs to this run."""
         reached: list[tuple[int, int]] = []
 
         def fits(state: State) -> bool:
@@ -231,16 +275,7 @@ class Trainer:
         state = self.checkpoints.load(fits)
         if state is None:
             self._refuse_to_shorten(reached)
-            return
-        self.model.load_state_dict(state["model"])
-        self.average.take(state["average"])
-        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(saved)
-        self.scaler.load_state_dict(state["scaler"])
-        self.step, self.seconds, self.curve = state["step"], state["seconds"], state["curve"]
-        if self.step == self.config.steps:  # else what computes from here on counts
-            self.hardware, self.versions = state["hardware"], state["versions"]
-        logger.info("Going on from step %s of %s", f"{self.step:,}", f"{self.config.steps:,}")
+        return state
 
     def _refuse_to_shorten(self, reached: list[tuple[int, int]]) -> None:
         """Begin anew only where no longer run is lost by it."""
@@ -262,3 +297,10 @@ class Trainer:
             f"{steps:,}",
             f"{self.config.steps:,}",
         )
+
+
+def _train(ranks: Ranks, task: Pretraining) -> Trainer:
+    """What every rank does."""
+    trainer = Trainer(task, ranks)
+    trainer.fit()
+    return trainer

@@ -1,8 +1,9 @@
 """The datastore: keys of training windows in faiss, searched under an embargo."""
 
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +12,8 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from tsmemory.retrieval.embargo import Embargo, calendar_slack, embargoed_positions
-from tsmemory.retrieval.keys import Float, KeyConfig, KeyScaler, key_parts
+from tsmemory.retrieval.keys import Float, KeyConfig, KeyScaler, ScaledKeys, key_parts
+from tsmemory.retrieval.matrix import search_on_device
 from tsmemory.retrieval.nearest import (
     make_index,
     query_blocks,
@@ -48,6 +50,7 @@ class Datastore:
             sample of the stored windows under the overlap embargo.
         context_length: L.
         horizon: H, the longest.
+        folder: Where it lies, if its keys are mapped from there.
     """
 
     row: Int
@@ -62,6 +65,7 @@ class Datastore:
     recall: float
     context_length: int
     horizon: int
+    folder: Path | None = field(default=None, compare=False)
 
     def __len__(self) -> int:
         return len(self.row)
@@ -106,8 +110,8 @@ class Datastore:
         largest = int(np.diff(edges).max(initial=0))
         kind = ("flat" if largest <= FLAT_LIMIT else "ivf") if index_kind == "auto" else index_kind
         indexes, shares = [], []
-        for begin, end in pairwise(edges):  # only one group's keys are copied at a time
-            scaled, where = scaler(keys[order[begin:end]]), calendar[order[begin:end]]
+        for begin, end in pairwise(edges):
+            scaled, where = ScaledKeys(keys, order[begin:end], scaler), calendar[order[begin:end]]
             indexes.append(make_index(scaled, kind))
             if kind != "flat":
                 hidden = embargoed_positions(
@@ -135,7 +139,14 @@ class Datastore:
         )
 
     def search(
-        self, keys: Float, windows: Windows, series: SeriesSet, *, k: int, embargo: Embargo
+        self,
+        keys: Float,
+        windows: Windows,
+        series: SeriesSet,
+        *,
+        k: int,
+        embargo: Embargo,
+        device: str = "cpu",
     ) -> tuple[Int, Float]:
         """The ``k`` nearest admissible windows of each query.
 
@@ -145,6 +156,7 @@ class Datastore:
             series: The rows they lie on.
             k: Neighbours asked for.
             embargo: What a query may not see.
+            device: Torch device that searches, exactly; ``cpu`` leaves it to the faiss index.
 
         Returns:
             Positions in the datastore, ``-1`` where fewer than ``k`` are admissible, and Euclidean
@@ -164,12 +176,17 @@ class Datastore:
                 embargo=embargo,
                 slack=slack,
             )
-            for block in query_blocks(low, high):
-                position, square = search_admissible(
-                    self.indexes[group], scaled[queries[block]], low[block], high[block], k
-                )
-                found[queries[block]] = np.where(position >= 0, position + begin, -1)
-                distance[queries[block]] = np.sqrt(np.maximum(square, 0))
+            if device == "cpu":
+                blocks = [
+                    (queries[block], low[block], high[block]) for block in query_blocks(low, high)
+                ]
+                search = search_admissible
+            else:
+                blocks, search = [(queries, low, high)], partial(search_on_device, device=device)
+            for which, first, last in blocks:
+                position, square = search(self.indexes[group], scaled[which], first, last, k)
+                found[which] = np.where(position >= 0, position + begin, -1)
+                distance[which] = np.sqrt(np.maximum(square, 0))
         return found, distance
 
     def neighbour_windows(self, positions: Int) -> tuple[Int, Int]:
@@ -181,11 +198,26 @@ class Datastore:
         self, windows: Windows, series: SeriesSet, calendar: Int
     ) -> Iterator[tuple[int, Int]]:
         """Queries of each group in calendar order, so that a block shares most of its embargo."""
-        names = series.channel.astype(str)[windows.row]
-        for group, name in enumerate(self.group_names):
-            member = np.ones(len(names), bool) if self.group_names == ("all",) else names == name
-            queries = np.flatnonzero(member)
-            yield group, queries[np.argsort(calendar[queries], kind="stable")]
+        member = self.groups_of(windows, series)
+        for group in range(len(self.group_names)):
+            queries = np.flatnonzero(member == group)
+            if len(queries):
+                yield group, queries[np.argsort(calendar[queries], kind="stable")]
+
+    def groups_of(self, windows: Windows, series: SeriesSet) -> Int:
+        """Number of the group that each window is searched in, -1 for none. Shape ``(B,)``."""
+        if self.group_names == ("all",):
+            return np.zeros(len(windows), np.int64)
+        number = {name: group for group, name in enumerate(self.group_names)}
+        by_row = np.array([number.get(str(name), -1) for name in series.channel], np.int64)
+        return by_row[windows.row]
+
+    def share_files(self, folder: Path) -> tuple[Callable[[Path], "Datastore"], tuple[Path]]:
+        """Write it where workers map its keys, see :mod:`tsmemory.scaleout.payload`."""
+        if self.folder is None:
+            self.save_pretrained(folder)
+        where = (self.folder or folder).absolute()
+        return partial(Datastore.from_pretrained, mapped=True), (where,)
 
     def summary(self) -> dict[str, Any]:
         """Size, kind and recall, for the catalog's preview."""
@@ -217,8 +249,13 @@ class Datastore:
             write_index(index, folder / f"group_{number:03d}.faiss")
 
     @classmethod
-    def from_pretrained(cls, folder: Path) -> "Datastore":
-        """Read a datastore written by :meth:`save_pretrained`."""
+    def from_pretrained(cls, folder: Path, *, mapped: bool = False) -> "Datastore":
+        """Read a datastore written by :meth:`save_pretrained`.
+
+        Args:
+            folder: Where it lies.
+            mapped: Leave the keys in their files, which must stay as they are.
+        """
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         arrays = load_file(folder / _ARRAYS)
         names = tuple(config["groups"])
@@ -228,11 +265,15 @@ class Datastore:
             calendar=arrays["calendar"],
             group_edges=arrays["group_edges"],
             group_names=names,
-            indexes=tuple(read_index(folder / f"group_{i:03d}.faiss") for i in range(len(names))),
+            indexes=tuple(
+                read_index(folder / f"group_{i:03d}.faiss", mapped=mapped)
+                for i in range(len(names))
+            ),
             scaler=KeyScaler(mean=arrays["key_mean"], scale=arrays["key_scale"]),
             key=KeyConfig(**config["key"]),
             index_kind=config["index_kind"],
             recall=config["recall_at_20"],
             context_length=config["context_length"],
             horizon=config["horizon"],
+            folder=folder if mapped else None,
         )

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,14 @@ from tsmemory.backbones import Backbone
 from tsmemory.backbones.answers import answers_key
 from tsmemory.fingerprint import digest
 from tsmemory.retrieval.keys import Float, KeyConfig, calendar_phases, make_keys
-from tsmemory.scaleout.content_cache import ContentCache
-from tsmemory.scaleout.shards import ShardCache, map_shards
+from tsmemory.scaleout.config import ShardsConfig
+from tsmemory.scaleout.content_cache import ContentCache, link_or_save
+from tsmemory.scaleout.shards import Arrays, OpenShardCache, ShardCache, map_shards, room_for
 from tsmemory.series.series_set import Int, SeriesSet
 from tsmemory.series.windows import Windows
 
 _KEYS = "keys.npy"
+_GATHERED = "gathered.npy"
 logger = logging.getLogger(__name__)
 
 
@@ -49,6 +51,28 @@ class KnownKeys:
         return np.where(known[found] == wanted, found, -1)
 
 
+@dataclass(frozen=True)
+class EmbedShard:
+    """Embeds one shard of windows.
+
+    Attributes:
+        backbone: The backbone.
+        windows: All windows.
+        series: The rows they lie on.
+        size: Windows in a shard.
+    """
+
+    backbone: Backbone
+    windows: Windows
+    series: SeriesSet
+    size: int
+
+    def __call__(self, first: int) -> Arrays:
+        """``keys`` of the windows from ``first`` on. Shape ``(size, d)``."""
+        part = self.windows.take(slice(first, first + self.size))
+        return {"keys": self.backbone.embed(part.contexts(self.series))}
+
+
 def embed_windows(
     backbone: Backbone,
     windows: Windows,
@@ -60,6 +84,7 @@ def embed_windows(
     cache: ShardCache | None = None,
     answers: ContentCache | None = None,
     settings: Mapping[str, Any] | None = None,
+    sharing: ShardsConfig | None = None,
 ) -> Float:
     """Keys of many windows.
 
@@ -73,17 +98,23 @@ def embed_windows(
         cache: Where finished shards are kept, so that a killed run goes on where it was.
         answers: Where embeddings are found that an earlier run asked for, and kept for the next.
         settings: What the backbone was loaded with, as far as its fingerprint does not say it.
+        sharing: Who works through the shards; ``None``: this process.
 
     Returns:
-        Unscaled keys of shape ``(N, d)``.
+        Unscaled keys of shape ``(N, d)``. Plain embeddings are mapped from a file where there is
+        ``cache`` or ``answers``, so that memory does not grow with the windows; they have to be
+        used before it goes.
     """
     if config.phase_weight > 0 and not any(calendar_phases(series.freq)):
         logger.warning("Steps of %s have no hour or weekday: keys have no phase", series.freq)
     embeddings: Float | None = None
     if config.kind == "embedding":
-        embeddings = _embeddings(
-            backbone, windows, series, shard_size, known, cache, answers, settings
+        embed = _Embedding(
+            EmbedShard(backbone, windows, series, shard_size), cache, answers, settings, sharing
         )
+        embeddings = embed.all(known)
+        if config.is_plain:
+            return embeddings
     elif answers is not None:
         answers.forget()  # what other settings needed
     keys = np.empty((0, 0), np.float32)
@@ -97,60 +128,87 @@ def embed_windows(
     return keys
 
 
-def _embeddings(
-    backbone: Backbone,
-    windows: Windows,
-    series: SeriesSet,
-    shard_size: int,
-    known: KnownKeys | None,
-    cache: ShardCache | None,
-    answers: ContentCache | None,
-    settings: Mapping[str, Any] | None,
-) -> Float:
-    """Embeddings, known ones and new ones. Shape ``(N, d)``."""
-    place = np.full(len(windows), -1) if known is None else known.positions(windows)
-    new = np.flatnonzero(place < 0)
-    if known is not None and not len(new):
-        if answers is not None:
-            answers.forget()
-        return np.asarray(known.keys[place])
-    embedded = _embed(backbone, windows.take(new), series, shard_size, cache, answers, settings)
-    if known is None or len(new) == len(windows):
-        return embedded
-    embeddings = np.empty((len(windows), embedded.shape[1]), np.float32)
-    embeddings[new] = embedded
-    embeddings[place >= 0] = known.keys[place[place >= 0]]
-    return embeddings
+@dataclass(frozen=True)
+class _Embedding:
+    """Embeddings of windows, and where they may be found.
+
+    Attributes:
+        work: Backbone and windows.
+        cache: Where finished shards are kept.
+        answers: Where embeddings are found that an earlier run asked for, and kept for the next.
+        settings: What the backbone was loaded with.
+        sharing: Who works through the shards.
+    """
+
+    work: EmbedShard
+    cache: ShardCache | None
+    answers: ContentCache | None
+    settings: Mapping[str, Any] | None
+    sharing: ShardsConfig | None
+
+    def all(self, known: KnownKeys | None) -> Float:
+        """Embeddings, known ones and new ones. Shape ``(N, d)``."""
+        windows = self.work.windows
+        place = np.full(len(windows), -1) if known is None else known.positions(windows)
+        new = np.flatnonzero(place < 0)
+        if known is not None and not len(new):
+            if self.answers is not None:
+                self.answers.forget()
+            return np.asarray(known.keys[place])
+        if known is None or len(new) == len(windows):
+            return self._found()
+        embedded = replace(self, work=replace(self.work, windows=windows.take(new)))._found()
+        embeddings = np.empty((len(windows), embedded.shape[1]), np.float32)
+        embeddings[new] = embedded
+        embeddings[place >= 0] = known.keys[place[place >= 0]]
+        return embeddings
+
+    def _found(self) -> Float:
+        """Embeddings as an earlier run has kept them, or else shard by shard. Shape ``(N, d)``."""
+        work = self.work
+        key = answers_key(
+            work.backbone, work.windows, work.series, horizon=None, settings=self.settings
+        )
+        entry = None if self.answers is None else self.answers.find(key)
+        if entry is not None:
+            logger.info("Embeddings of %d windows are known from an earlier run", len(work.windows))
+            return _mapped(entry / _KEYS)
+        opened = None if self.cache is None else self.cache.open(digest([key, work.size]))
+        keys = self._made(opened)
+        if self.answers is None:
+            return keys
+
+        def write(folder: Path) -> None:
+            gathered = None if opened is None else opened.folder / _GATHERED
+            link_or_save(keys, folder / _KEYS, source=gathered)
+
+        return _mapped(self.answers.store(key, write) / _KEYS)
+
+    def _made(self, opened: OpenShardCache | None) -> Float:
+        """Embeddings shard by shard; with a cache, gathered in a file beside the shards."""
+        count, size = len(self.work.windows), self.work.size
+        firsts = range(0, count, size)
+        shards = map_shards(
+            self.work,
+            firsts,
+            cache=opened,
+            description="Embedding windows",
+            config=self.sharing,
+        )
+        file = None if opened is None else opened.folder / _GATHERED
+        keys = np.empty((0, 0), np.float32)
+        for first, shard in zip(firsts, shards, strict=True):
+            if first == 0:
+                keys = room_for(file, (count, shard["keys"].shape[1]))
+            keys[first : first + size] = shard["keys"]
+        if file is None or not count:
+            return keys
+        assert isinstance(keys, np.memmap)
+        keys.flush()
+        return _mapped(file)
 
 
-def _embed(
-    backbone: Backbone,
-    windows: Windows,
-    series: SeriesSet,
-    shard_size: int,
-    cache: ShardCache | None,
-    answers: ContentCache | None,
-    settings: Mapping[str, Any] | None,
-) -> Float:
-    """Embeddings as an earlier run has kept them, or else shard by shard. Shape ``(N, d)``."""
-    key = answers_key(backbone, windows, series, horizon=None, settings=settings)
-    entry = None if answers is None else answers.find(key)
-    if entry is not None:
-        logger.info("Embeddings of %d windows are known from an earlier run", len(windows))
-        return np.asarray(np.load(entry / _KEYS, allow_pickle=False), dtype=np.float32)
-    firsts = list(range(0, len(windows), shard_size))
-
-    def embed_shard(first: int) -> dict[str, np.ndarray]:
-        part = windows.take(slice(first, first + shard_size))
-        return {"keys": backbone.embed(part.contexts(series))}
-
-    opened = None if cache is None else cache.open(digest([key, shard_size]))
-    shards = map_shards(embed_shard, firsts, cache=opened, description="Embedding windows")
-    keys = np.concatenate([shard["keys"] for shard in shards])
-
-    def write(folder: Path) -> None:
-        np.save(folder / _KEYS, keys)
-
-    if answers is not None:
-        answers.store(key, write)
-    return keys
+def _mapped(file: Path) -> Float:
+    """An array as it lies in a file."""
+    array: Float = np.load(file, mmap_mode="r", allow_pickle=False)
+    return array

@@ -7,7 +7,7 @@ datastore.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -47,6 +47,12 @@ class KeyConfig:
     tail_length: int = 64
     phase_weight: float = 0.0
     statistics_weight: float = 0.0
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a key is the backbone's embedding and nothing else."""
+        others = self.phase_weight > 0 or self.statistics_weight > 0
+        return self.kind == "embedding" and not others
 
     @property
     def needs_tail(self) -> bool:
@@ -226,6 +232,32 @@ class KeyScaler:
     def __call__(self, keys: Float) -> Float:
         """Scaled keys, shape ``(n, d)``."""
         return np.ascontiguousarray((keys - self.mean) / self.scale, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class ScaledKeys:
+    """Keys of one group in its order, scaled when they are asked for, so that none is copied.
+
+    Attributes:
+        keys: Unscaled keys. Shape ``(n, d)``.
+        order: Which of them belong to the group. Shape ``(m,)``.
+        scaler: Their scaling.
+    """
+
+    keys: Float
+    order: NDArray[np.int64]
+    scaler: KeyScaler
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(m, d)``."""
+        return len(self.order), self.keys.shape[1]
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __getitem__(self, which: Any) -> Float:
+        return self.scaler(self.keys[self.order[which]])
 
 
 def _columns(parts: tuple[KeyPart, ...]) -> Iterator[tuple[KeyPart, slice]]:

@@ -3,25 +3,43 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import faiss
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from tsmemory.retrieval.keys import Float
+from tsmemory.retrieval.matrix import nearest_in_blocks
 
 Positions = NDArray[np.int64]
 
 _RECALL_QUERIES = 256
 _RECALL_K = 20
+_RECALL_AIM = 0.995  # on the sample, so that others find .99 as well
 _BLOCK = 256  # queries that share one selector
 _FEWEST_PROBES = 8  # an embargo hides most of the lists beside a query
+_POINTS_A_LIST = 64  # that its centre is found from; faiss asks for 39 at least
+_PART = 1 << 16  # keys that are scaled and added at once
 _EXCESS = 1024  # positions that may be fetched in excess because a block's stretches differ
 _faiss: Any = faiss  # its type stubs do not know keyword arguments nor every class
 
 
-def make_index(keys: Float, kind: str) -> Any:
+class Keys(Protocol):
+    """Scaled keys, ``(n, d)``: an array, or what makes parts of one when they are asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(n, d)``."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, which: Any, /) -> Any: ...
+
+
+def make_index(keys: Keys, kind: str) -> Any:
     """A faiss index over the keys, positions being their order.
 
     Args:
@@ -32,20 +50,21 @@ def make_index(keys: Float, kind: str) -> Any:
         The index, under squared Euclidean distance.
     """
     size, dimension = keys.shape
-    if kind == "flat" or size == 0:
-        index = _faiss.IndexFlatL2(dimension)
-    elif kind == "hnsw":
+    if kind == "hnsw" and size:
         index = _faiss.IndexHNSWFlat(dimension, 32)
         index.hnsw.efSearch = 128
         with _one_thread():  # or the graph would depend on which thread came first
-            index.add(keys)
+            index.add(keys[:])
         return index
-    else:
+    if kind == "ivf" and size:
         lists = max(1, min(int(4 * np.sqrt(size)), size // 39))
         index = _faiss.index_factory(dimension, f"IVF{lists},Flat")
-        index.train(keys)
-        index.nprobe = min(lists, max(_FEWEST_PROBES, lists // 16))
-    index.add(keys)
+        index.train(keys[_sample(size, lists * _POINTS_A_LIST)])
+        index.nprobe = min(lists, _FEWEST_PROBES)
+    else:
+        index = _faiss.IndexFlatL2(dimension)
+    for part in _parts(size):
+        index.add(keys[part])
     return index
 
 
@@ -54,9 +73,20 @@ def write_index(index: Any, path: Path) -> None:
     _faiss.write_index(index, str(path))
 
 
-def read_index(path: Path) -> Any:
-    """Read what :func:`write_index` wrote."""
-    return _faiss.read_index(str(path))
+def read_index(path: Path, *, mapped: bool = False) -> Any:
+    """Read what :func:`write_index` wrote.
+
+    Args:
+        path: The file.
+        mapped: Leave keys in the file, which must stay as it is: several processes then share the
+            memory that it takes.
+    """
+    if not mapped:
+        return _faiss.read_index(str(path))
+    try:
+        return _faiss.read_index(str(path), _faiss.IO_FLAG_MMAP_IFC)
+    except RuntimeError:  # a kind that faiss cannot map in this way
+        return _faiss.read_index(str(path))
 
 
 def search_admissible(
@@ -108,8 +138,10 @@ def query_blocks(low: Positions, high: Positions) -> Iterator[slice]:
         first += max(fitting, 1)
 
 
-def recall(index: Any, keys: Float, low: Positions, high: Positions) -> list[float]:
+def recall(index: Any, keys: Keys, low: Positions, high: Positions) -> list[float]:
     """Share of the exact nearest neighbours that an index finds, for a sample of its own keys.
+
+    An index of lists looks into as many of them from then on as the sample needs.
 
     Args:
         index: The index.
@@ -125,16 +157,54 @@ def recall(index: Any, keys: Float, low: Positions, high: Positions) -> list[flo
     low, high = low[own], high[own]
     if (high - low >= len(keys)).all():
         low, high = own, own + 1
-    exact, shares = make_index(keys, "flat"), []
+    queries = np.ascontiguousarray(keys[own])
+    exact = _exact(keys, queries, low, high)
+    shares = _shares(index, queries, low, high, exact)
+    if not isinstance(index, _faiss.IndexIVF):
+        return shares
+    while shares and np.mean(shares) < _RECALL_AIM and index.nprobe < index.nlist:
+        index.nprobe = min(index.nlist, index.nprobe + max(1, index.nprobe // 2))
+        shares = _shares(index, queries, low, high, exact)
+    return shares
+
+
+def _exact(keys: Keys, queries: Float, low: Positions, high: Positions) -> Positions:
+    """Positions of the exact nearest neighbours, ``-1`` where there are fewer. ``(B, 20)``."""
+    found = nearest_in_blocks(
+        ((part.start, torch.from_numpy(keys[part])) for part in _parts(len(keys))),
+        torch.from_numpy(queries),
+        torch.from_numpy(low),
+        torch.from_numpy(high),
+        _RECALL_K,
+    )
+    exact: Positions = found.numpy()
+    return exact
+
+
+def _shares(
+    index: Any, queries: Float, low: Positions, high: Positions, exact: Positions
+) -> list[float]:
+    """Share of the exact neighbours that are found, for each query that has any."""
+    shares = []
     for block in query_blocks(low, high):
-        best, found = (
-            search_admissible(searched, keys[own[block]], low[block], high[block], _RECALL_K)[0]
-            for searched in (exact, index)
-        )
-        for wanted, got in zip(best, found, strict=True):
+        found, _ = search_admissible(index, queries[block], low[block], high[block], _RECALL_K)
+        for wanted, got in zip(exact[block], found, strict=True):
             wanted = wanted[wanted >= 0]
             shares += [len(np.intersect1d(wanted, got)) / len(wanted)] if len(wanted) else []
     return shares
+
+
+def _sample(size: int, count: int) -> Positions:
+    """Positions of at most so many keys, drawn evenly and always alike, ascending."""
+    if count >= size:
+        return np.arange(size)
+    return np.sort(np.random.default_rng(0).choice(size, count, replace=False))
+
+
+def _parts(size: int) -> Iterator[slice]:
+    """Keys that are held at once, so that memory does not grow with their number."""
+    for first in range(0, size, _PART):
+        yield slice(first, min(first + _PART, size))
 
 
 def _search(

@@ -1,6 +1,6 @@
 """How ranks exchange gradients: hooks into DDP (Jia et al. 2018, section 3.2; METHOD 3)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
@@ -181,7 +181,7 @@ def exchange(state: Exchange, bucket: GradBucket) -> Future[Tensor]:
 
 
 @torch.no_grad()
-def average_weights(weights: list[nn.Parameter]) -> None:
+def average_weights(weights: Sequence[Tensor]) -> None:
     """Give every rank the mean of all ranks' weights.
 
     Args:

@@ -1,9 +1,10 @@
-"""Settings of data-parallel training, free of heavy imports."""
+"""Settings of data-parallel training and of shards, free of heavy imports."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 _STRICT: dict[str, str] = {"extra": "forbid"}
+_NO_EFFECT = {"affects_results": False}  # for fingerprints, see tsmemory.runs.parameters
 
 
 @dataclass(frozen=True)
@@ -60,3 +61,43 @@ class CommunicationConfig:
                 "average_every above 1 already spares most of what is sent between groups: leave "
                 "reduce at plain and compression at none with it"
             )
+
+
+@dataclass(frozen=True)
+class ShardsConfig:
+    """Who works through shards. Results do not depend on it.
+
+    Attributes:
+        executor: ``inline``: this process, one shard after another; ``processes``: a pool on this
+            machine; ``dask``: a Dask cluster.
+        workers: Processes of a pool or of a local Dask cluster, each of one thread; ``None``
+            takes one for each processor that this process may use.
+        address: Of the scheduler of a Dask cluster, as in ``tcp://10.0.0.1:8786``; ``None`` starts
+            a cluster on this machine.
+        retries: Times that a shard is tried again whose worker has failed or died.
+    """
+
+    __pydantic_config__: ClassVar = _STRICT
+
+    executor: Literal["inline", "processes", "dask"] = field(default="inline", metadata=_NO_EFFECT)
+    workers: int | None = field(default=None, metadata=_NO_EFFECT)
+    address: str | None = field(default=None, metadata=_NO_EFFECT)
+    retries: int = field(default=2, metadata=_NO_EFFECT)
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise ValueError(f"workers must be at least 1, got {self.workers}")
+        if self.retries < 0:
+            raise ValueError(f"retries must be at least 0, got {self.retries}")
+        if self.address is not None and self.executor != "dask":
+            raise ValueError(
+                f"address belongs to executor dask, and executor is {self.executor}: "
+                "set shards.executor=dask, or leave the address out"
+            )
+        if self.address is not None and self.workers is not None:
+            raise ValueError(
+                "a cluster at an address has workers of its own: leave workers at null"
+            )
+
+
+IN_THIS_PROCESS = ShardsConfig()

@@ -1,104 +1,21 @@
-"""Long work in shards that survives a kill: whole shards are kept on disk and never made twice."""
+"""Long work in shards that survives a kill: whole shards are kept on disk and never made twice.
+
+Who makes them is a setting: this process, a pool of processes, or a Dask cluster. Results are the
+same, since each shard is made by itself.
+"""
 
 import logging
-import os
-import shutil
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Container, Iterator, Sequence
 from typing import TypeVar
 
-import numpy as np
-
-from tsmemory.fingerprint import code_digest, digest
 from tsmemory.progress import track
+from tsmemory.scaleout.config import ShardsConfig
+from tsmemory.scaleout.shard_cache import Arrays, OpenShardCache, ShardCache, room_for
 
-Arrays = dict[str, np.ndarray]
+__all__ = ["Arrays", "OpenShardCache", "ShardCache", "map_shards", "room_for"]
+
 S = TypeVar("S")
-
-_UNREADABLE = (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error)
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class OpenShardCache:
-    """The shards of one piece of work.
-
-    Attributes:
-        folder: Holds ``shard_00000.npz``, ``shard_00001.npz``, …
-    """
-
-    folder: Path
-
-    def path(self, index: int) -> Path:
-        """Where a shard lies, or will lie."""
-        return self.folder / f"shard_{index:05d}.npz"
-
-    def load(self, index: int) -> Arrays | None:
-        """Read a shard; ``None`` where there is none or where it cannot be read to its end."""
-        path = self.path(index)
-        if not path.exists():
-            return None
-        try:
-            with np.load(path, allow_pickle=False) as shard:
-                return {name: shard[name] for name in shard.files}
-        except _UNREADABLE as error:
-            logger.warning("Shard %s cannot be read and is computed again: %s", path, error)
-            return None
-
-    def store(self, index: int, arrays: Arrays) -> None:
-        """Write a shard in one step: a kill leaves it whole or absent.
-
-        Raises:
-            ValueError: An array holds Python objects, which only a pickle could keep.
-        """
-        for name, array in arrays.items():
-            if np.asarray(array).dtype.hasobject:
-                raise ValueError(f"shard array {name!r} holds Python objects; store numbers")
-        path = self.path(index)
-        partial = path.with_suffix(".partial")
-        with partial.open("wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-        os.replace(partial, path)
-
-
-@dataclass(frozen=True)
-class ShardCache:
-    """A folder for unfinished work, one subfolder for each fingerprint.
-
-    Attributes:
-        folder: Scratch space; nothing else may lie in it.
-    """
-
-    folder: Path
-
-    def part(self, name: str) -> "ShardCache":
-        """The cache of one of several pieces of work that share the folder."""
-        return ShardCache(self.folder / name)
-
-    def open(self, fingerprint: str) -> OpenShardCache:
-        """Open the shards of one piece of work and forget all others.
-
-        Args:
-            fingerprint: Digest of everything that the shards depend on, the way in which the work
-                is cut into shards included. The code and the libraries are added here: shards from
-                before an edit or an upgrade are never mixed with new ones.
-
-        Returns:
-            The cache; shards that an interrupted run left are in it.
-        """
-        chosen = self.folder / digest([fingerprint, code_digest()])
-        chosen.mkdir(parents=True, exist_ok=True)
-        for other in self.folder.iterdir():
-            if other != chosen and other.is_dir():
-                shutil.rmtree(other)
-        return OpenShardCache(chosen)
-
-    def clear(self) -> None:
-        """Remove all shards; to be called once the merged artefact is saved."""
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def map_shards(
@@ -107,29 +24,60 @@ def map_shards(
     *,
     cache: OpenShardCache | None,
     description: str,
+    config: ShardsConfig | None = None,
 ) -> Iterator[Arrays]:
-    """Apply a function to every shard, in order, keeping each result before the next begins.
+    """Apply a function to every shard; results come in order, whatever the order of the work.
 
-    One result is held at a time, so that a merge that consumes them as they come needs no more
-    memory than one shard.
+    One result is held at a time, or without a cache a few for each worker, so that a merge that
+    consumes them as they come needs no more memory than that.
 
     Args:
-        function: Turns a shard into named arrays.
+        function: Turns a shard into named arrays. For workers it has to be an object of an
+            importable class, with a ``__call__``; what it holds is handed to them once.
         shards: What to work through.
         cache: Where results are kept and, after an interrupted run, found; ``None`` keeps nothing.
+            Workers that see its folder write their results there themselves.
         description: A few words on the work, for the progress bar.
+        config: Who works; ``None``: this process, each result being kept before the next begins.
 
     Yields:
         The result of each shard, in the order of ``shards``.
+
+    Raises:
+        ScaleoutError: A shard has failed as often as it was to be tried, or the workers cannot be
+            had. Errors that a user can mend come as they are, at once.
     """
     if cache is not None:
-        ready = sum(cache.path(index).exists() for index in range(len(shards)))
-        if ready:
-            logger.info("%s: %d of %d shards are already there", description, ready, len(shards))
-    for index in track(range(len(shards)), description):
-        arrays = cache.load(index) if cache is not None else None
-        if arrays is None:
-            arrays = function(shards[index])
-            if cache is not None:
-                cache.store(index, arrays)
-        yield arrays
+        cache.tidy()
+    missing = [i for i in range(len(shards)) if cache is None or not cache.path(i).exists()]
+    if len(missing) < len(shards):
+        ready = len(shards) - len(missing)
+        logger.info("%s: %d of %d shards are already there", description, ready, len(shards))
+    if config is not None and config.executor != "inline" and len(missing) > 1:
+        from tsmemory.scaleout.shard_crew import shared_out
+
+        with shared_out(function, shards, missing, cache, description, config) as take:
+            yield from _in_order(take, len(shards), set(missing), cache, description)
+        return
+
+    def make(index: int) -> Arrays:
+        arrays = function(shards[index])
+        if cache is not None:
+            cache.store(index, arrays)
+        return arrays
+
+    yield from _in_order(make, len(shards), set(missing), cache, description)
+
+
+def _in_order(
+    make: Callable[[int], Arrays],
+    count: int,
+    missing: Container[int],
+    cache: OpenShardCache | None,
+    description: str,
+) -> Iterator[Arrays]:
+    """Every shard's arrays: what is made, or what was there before and can be read."""
+    for index in track(range(count), description):
+        # A worker may have written a missing one meanwhile: still it is taken from the workers.
+        arrays = cache.load(index) if cache is not None and index not in missing else None
+        yield make(index) if arrays is None else arrays

@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
+from tsmemory.backbones.devices import check_device
 from tsmemory.errors import UserError
 from tsmemory.fingerprint import digest, digest_arrays
 from tsmemory.retrieval.datastore import Datastore
 from tsmemory.retrieval.embargo import Embargo
 from tsmemory.retrieval.keys import make_keys
-from tsmemory.scaleout.shards import ShardCache, map_shards
+from tsmemory.scaleout.config import ShardsConfig
+from tsmemory.scaleout.shards import Arrays, ShardCache, map_shards
 from tsmemory.series.series_set import Float, SeriesSet
 from tsmemory.series.windows import Windows
 from tsmemory.teacher.confidence import (
@@ -117,6 +119,56 @@ def softmax_weights(distance: Float, temperature: float) -> Float:
     return np.asarray(mass / np.where(total > 0, total, 1), dtype=np.float32)
 
 
+@dataclass(frozen=True)
+class SearchShard:
+    """Searches the neighbours of one shard of queries.
+
+    Attributes:
+        datastore: Where to search.
+        embeddings: The backbone's embeddings of the queries. Shape ``(M, d)``.
+        windows: The queries.
+        series: The rows they lie on.
+        order: Queries in the order in which shards are cut. Shape ``(M,)``.
+        size: Queries in a shard.
+        k: Neighbours for each query.
+        temperature: tau of the weights.
+        embargo: What a query may not see.
+        rerank: How a larger pool is narrowed down to K.
+        device: Torch device that searches; ``cpu`` leaves it to faiss.
+    """
+
+    datastore: Datastore
+    embeddings: Float
+    windows: Windows
+    series: SeriesSet
+    order: NDArray[np.int64]
+    size: int
+    k: int
+    temperature: float
+    embargo: Embargo
+    rerank: Rerank | None
+    device: str
+
+    def __call__(self, first: int) -> Arrays:
+        """``position, weight`` of shape ``(size, K)`` and ``nearest`` of ``(size,)``."""
+        chosen, series, k = self.order[first : first + self.size], self.series, self.k
+        queries = self.windows.take(chosen)
+        keys = make_keys(self.datastore.key, np.asarray(self.embeddings[chosen]), queries, series)
+        pool = k if self.rerank is None else max(self.rerank.pool, k)
+        position, distance = self.datastore.search(
+            keys, queries, series, k=pool, embargo=self.embargo, device=self.device
+        )
+        if self.rerank is not None:
+            position, distance = self.rerank.select(
+                self.datastore, queries, series, position, distance, k
+            )
+        return {
+            "position": position.astype(np.int32),
+            "weight": softmax_weights(distance, self.temperature),
+            "nearest": distance.min(axis=1),
+        }
+
+
 def find_neighbours(
     datastore: Datastore,
     embeddings: Float,
@@ -132,8 +184,13 @@ def find_neighbours(
     rerank: Rerank | None = None,
     confidence: ConfidenceKind = "max_weight",
     own_nearest: Float | None = None,
+    device: str = "cpu",
+    sharing: ShardsConfig | None = None,
 ) -> Neighbours:
     """Search the datastore for every query, shard by shard.
+
+    Shards are cut along the calendar: queries of one time share most of what they may not see, and
+    are searched at once however many series there are.
 
     Args:
         datastore: Where to search.
@@ -150,53 +207,57 @@ def find_neighbours(
         confidence: How far queries are trusted.
         own_nearest: Percentiles of nearest distances that the queries' are compared with; by
             default their own, which are the datastore's where queries are training windows.
+        device: Torch device that searches; ``cpu`` leaves it to faiss, others search exactly.
+        sharing: Who works through the shards; ``None``: this process.
 
     Returns:
         Neighbours and weights of the queries.
 
     Raises:
-        UserError: More neighbours are asked for than any group of the datastore holds.
+        UserError: More neighbours are asked for than any group of the datastore holds, or a device
+            that this machine lacks.
     """
+    check_device(device)
     largest = int(np.diff(datastore.group_edges).max(initial=0))
     if k > largest:
         raise UserError(
             f"teacher.k = {k} neighbours are asked for, but the datastore holds at most {largest} "
             f"windows that may be searched together: lower teacher.k or windowing.strides.datastore"
         )
-    firsts = list(range(0, len(windows), shard_size))
-
-    def search_shard(first: int) -> dict[str, np.ndarray]:
-        part = slice(first, first + shard_size)
-        queries = windows.take(part)
-        keys = make_keys(datastore.key, np.asarray(embeddings[part]), queries, series)
-        pool = k if rerank is None else max(rerank.pool, k)
-        position, distance = datastore.search(keys, queries, series, k=pool, embargo=embargo)
-        if rerank is not None:
-            position, distance = rerank.select(datastore, queries, series, position, distance, k)
-        return {
-            "position": position.astype(np.int32),
-            "weight": softmax_weights(distance, temperature),
-            "nearest": distance.min(axis=1),
-        }
-
+    order = np.lexsort((windows.calendar(series), datastore.groups_of(windows, series)))
     settings = {
         "k": k,
         "temperature": temperature,
         "embargo": embargo,
         "shard_size": shard_size,
+        "device": device,
         "rerank": None if rerank is None else asdict(rerank),
     }
     opened = None
     if cache:
         opened = cache.open(_fingerprint(settings, datastore, embeddings, windows, series))
-    shards = list(
-        map_shards(search_shard, firsts, cache=opened, description="Searching neighbours")
+    work = SearchShard(
+        *(datastore, embeddings, windows, series, order, shard_size),
+        k=k,
+        temperature=temperature,
+        embargo=embargo,
+        rerank=rerank,
+        device=device,
     )
-    empty_index, empty_weight = np.empty((0, k), np.int32), np.empty((0, k), np.float32)
-    nearest = np.concatenate([np.empty(0, np.float32), *(shard["nearest"] for shard in shards)])
+    firsts = range(0, len(windows), shard_size)
+    shards = map_shards(
+        work, firsts, cache=opened, description="Searching neighbours", config=sharing
+    )
+    position = np.empty((len(windows), k), np.int32)
+    weight = np.empty((len(windows), k), np.float32)
+    nearest = np.empty(len(windows), np.float32)
+    for first, shard in zip(firsts, shards, strict=True):
+        chosen = order[first : first + shard_size]
+        position[chosen], weight[chosen] = shard["position"], shard["weight"]
+        nearest[chosen] = shard["nearest"]
     return Neighbours(
-        position=np.concatenate([empty_index, *(shard["position"] for shard in shards)]),
-        weight=np.concatenate([empty_weight, *(shard["weight"] for shard in shards)]),
+        position=position,
+        weight=weight,
         k_min=k_min,
         nearest=nearest,
         own_nearest=percentiles(nearest) if own_nearest is None else own_nearest,

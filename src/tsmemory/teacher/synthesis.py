@@ -1,6 +1,8 @@
 """The teacher's quantiles, formed from stored neighbours when they are needed (METHOD 1.4)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +28,7 @@ class Teacher:
         method: Definition of the weighted quantile.
         alignment: ``shift`` to the query's level, or ``affine``, to its scale as well.
         calibration: Factors on the spread; ``None`` leaves it as retrieved.
+        device: Torch device that sorts the futures.
     """
 
     datastore: Datastore
@@ -35,6 +38,7 @@ class Teacher:
     method: QuantileMethod
     alignment: Alignment = "shift"
     calibration: SpreadCalibration | None = None
+    device: str = "cpu"
 
     @property
     def median(self) -> int:
@@ -53,9 +57,10 @@ class Teacher:
             Quantiles in z units, NaN where no neighbour is admissible. Shape ``(B, Q, H)``.
         """
         futures = self.aligned_futures(windows, neighbours, horizon)
-        weights = torch.from_numpy(np.asarray(neighbours.weight))
-        formed = weighted_quantiles(torch.from_numpy(futures), weights, self.levels, self.method)
-        quantiles = np.asarray(formed.numpy(), dtype=np.float32)
+        weights = torch.from_numpy(np.asarray(neighbours.weight)).to(self.device)
+        values = torch.from_numpy(futures).to(self.device)
+        formed = weighted_quantiles(values, weights, self.levels, self.method)
+        quantiles = np.asarray(formed.cpu().numpy(), dtype=np.float32)
         if self.calibration is None:
             return quantiles
         return self.calibration.apply(quantiles, windows.calendar(self.series), self.median)
@@ -119,11 +124,19 @@ class TeacherTargets:
             memory_limit: Bytes that may be kept; above it quantiles are formed each time.
         """
         self._teacher, self._windows, self._neighbours = teacher, windows, neighbours
+        self._memory_limit = memory_limit
         self.confidence = neighbours.confidence
         shape = (len(windows), len(teacher.levels), windows.horizon)
         fits = 4 * int(np.prod(shape)) <= memory_limit
         self._kept = np.empty(shape, np.float32) if fits else None
         self._known = np.zeros(len(windows), bool)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What another process forms them from anew: it needs no index of the datastore."""
+        store = replace(self._teacher.datastore, indexes=())
+        teacher = replace(self._teacher, datastore=store)
+        limited = partial(TeacherTargets, memory_limit=self._memory_limit)
+        return limited, (teacher, self._windows, self._neighbours)
 
     def quantiles(self, which: Int) -> Float:
         """Teacher quantiles of the chosen queries, in z units. Shape ``(B, Q, H)``."""

@@ -25,6 +25,7 @@ from tsmemory.pipelines.loading import forecast_split, load_configured_backbone
 from tsmemory.pipelines.teacher.configured import configured_teacher, search_settings
 from tsmemory.pipelines.teacher.params import TeacherParams
 from tsmemory.pipelines.windowing.params import WindowingParams
+from tsmemory.scaleout.config import IN_THIS_PROCESS, ShardsConfig
 from tsmemory.series.series_set import SeriesSet
 from tsmemory.series.windows import Windows
 
@@ -62,6 +63,7 @@ def forecast_test_windows(
     windowing: WindowingParams,
     backbone: BackboneParams,
     params: IndexingParams,
+    shards: ShardsConfig = IN_THIS_PROCESS,
 ) -> BackboneForecasts:
     """Ask the frozen backbone about the windows on which everything is judged."""
     return forecast_split(
@@ -74,6 +76,7 @@ def forecast_test_windows(
         windowing,
         backbone,
         params,
+        shards,
     )
 
 

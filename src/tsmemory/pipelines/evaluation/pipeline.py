@@ -182,6 +182,7 @@ def _test_forecasts() -> Pipeline:
                     "params:windowing",
                     "params:backbone",
                     "params:indexing",
+                    "params:shards",
                 ],
                 outputs="test_forecasts",
                 name="forecast_test_windows",

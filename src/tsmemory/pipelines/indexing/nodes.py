@@ -15,6 +15,7 @@ from tsmemory.pipelines.loading import (
 )
 from tsmemory.pipelines.windowing.params import WindowingParams
 from tsmemory.retrieval.keys import KeyConfig
+from tsmemory.scaleout.config import IN_THIS_PROCESS, ShardsConfig
 from tsmemory.series.series_set import SeriesSet
 from tsmemory.series.windows import Windows
 
@@ -87,6 +88,7 @@ def index_training_windows(
     windowing: WindowingParams,
     backbone: BackboneParams,
     params: IndexingParams,
+    shards: ShardsConfig = IN_THIS_PROCESS,
 ) -> Datastore:
     """Build the datastore of the stored training windows.
 
@@ -102,6 +104,7 @@ def index_training_windows(
         windowing: Lengths.
         backbone: Whose embedding the keys are.
         params: Keys and index.
+        shards: Who works through shards of windows.
 
     Returns:
         The datastore.
@@ -122,6 +125,7 @@ def index_training_windows(
         cache=workspace.part("keys"),
         answers=answers_of("datastore", answers, params),
         settings=answer_settings(backbone, panel_summary),
+        sharing=shards,
     )
     return datastore.Datastore.build(
         keys,
@@ -142,6 +146,7 @@ def forecast_training_windows(
     windowing: WindowingParams,
     backbone: BackboneParams,
     params: IndexingParams,
+    shards: ShardsConfig = IN_THIS_PROCESS,
 ) -> BackboneForecasts:
     """Ask the frozen backbone about the windows that the adapter learns from."""
     return forecast_split(
@@ -154,6 +159,7 @@ def forecast_training_windows(
         windowing,
         backbone,
         params,
+        shards,
     )
 
 
@@ -166,6 +172,7 @@ def forecast_validation_windows(
     windowing: WindowingParams,
     backbone: BackboneParams,
     params: IndexingParams,
+    shards: ShardsConfig = IN_THIS_PROCESS,
 ) -> BackboneForecasts:
     """Ask the frozen backbone about the windows on which settings are chosen."""
     return forecast_split(
@@ -178,4 +185,5 @@ def forecast_validation_windows(
         windowing,
         backbone,
         params,
+        shards,
     )

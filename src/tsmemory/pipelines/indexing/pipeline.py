@@ -18,7 +18,7 @@ WINDOWS = [
     "indexing_workspace",
     "backbone_answers",
 ]
-PARAMETERS = ["params:windowing", "params:backbone", "params:indexing"]
+PARAMETERS = ["params:windowing", "params:backbone", "params:indexing", "params:shards"]
 
 
 def create_pipeline(**_: Any) -> Pipeline:

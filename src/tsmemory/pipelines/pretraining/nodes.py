@@ -67,7 +67,7 @@ def pretrain_backbone(
     from tsmemory.pretraining.model import LEVELS, forecast
     from tsmemory.pretraining.pretrained import PretrainedBackbone, TrainingRecord
     from tsmemory.pretraining.recipe import describe_recipe, recipe_digest
-    from tsmemory.pretraining.training import Trainer
+    from tsmemory.pretraining.training import Pretraining, pretrain
 
     recipe = (params.model, params.corpus.config(params.model.horizon), params.optimiser)
     folder = checkpoints.folder / recipe_digest(describe_recipe(*recipe, params.training))
@@ -76,9 +76,8 @@ def pretrain_backbone(
         return score_check(check, partial(forecast, model), LEVELS)
 
     watched = {check.name: partial(scored, check) for check in checks.checks}
-    trainer = Trainer(*recipe, params.training, folder, watched)
-    model = trainer.fit()
-    made = PretrainedBackbone(model.cpu(), params.name, TrainingRecord.of(trainer))
+    trainer = pretrain(Pretraining(*recipe, params.training, folder, watched))
+    made = PretrainedBackbone(trainer.model.cpu(), params.name, TrainingRecord.of(trainer))
     return made, pd.DataFrame(trainer.curve)
 
 

@@ -17,6 +17,7 @@ def search_settings(params: TeacherParams) -> dict[str, Any]:
         "k_min": params.k_min,
         "temperature": params.temperature,
         "confidence": params.confidence,
+        "device": params.device,
         "rerank": Rerank(pool, params.shift_length, params.alignment) if pool else None,
     }
 
@@ -51,4 +52,5 @@ def configured_teacher(
         params.quantile_method,
         params.alignment,
         None if calibration is None else SpreadCalibration.from_json(calibration),
+        params.device,
     )

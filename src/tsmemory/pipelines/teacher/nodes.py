@@ -11,6 +11,7 @@ from tsmemory.pipelines.lazy_types import BackboneForecasts, Datastore, Neighbou
 from tsmemory.pipelines.teacher.configured import configured_teacher, search_settings
 from tsmemory.pipelines.teacher.params import TeacherParams
 from tsmemory.pipelines.windowing.params import WindowingParams
+from tsmemory.scaleout.config import IN_THIS_PROCESS, ShardsConfig
 from tsmemory.series.series_set import SeriesSet
 from tsmemory.series.windows import Windows
 
@@ -27,6 +28,7 @@ def search_neighbours(
     workspace: ShardCache,
     windowing: WindowingParams,
     params: TeacherParams,
+    shards: ShardsConfig = IN_THIS_PROCESS,
 ) -> Neighbours:
     """Find the embargoed neighbours of every training window.
 
@@ -38,6 +40,7 @@ def search_neighbours(
         workspace: Where unfinished work is kept.
         windowing: Lengths.
         params: K, temperature and embargo.
+        shards: Who works through shards of queries.
 
     Returns:
         Neighbours and weights.
@@ -57,6 +60,7 @@ def search_neighbours(
         embargo=params.embargo,
         shard_size=params.shard_size,
         cache=workspace,
+        sharing=shards,
     )
 
 

@@ -39,6 +39,8 @@ class TeacherParams(Params):
         confidence: How far a query is trusted: ``max_weight``, ``effective`` neighbours,
             ``entropy`` of the weights, or ``distance`` of the nearest neighbour.
         calibration: How the spread is calibrated.
+        device: Torch device that searches neighbours and forms quantiles; ``cpu`` searches with
+            faiss, any other by exact matrix products.
         shard_size: Queries in a shard; a killed run resumes at the shard it was at.
         diagnosis_queries: At most this many training queries, and as many of validation, are
             looked at in the diagnosis.
@@ -54,6 +56,7 @@ class TeacherParams(Params):
     quantile_method: Literal["midpoint", "published"] = "midpoint"
     confidence: Literal["max_weight", "effective", "entropy", "distance"] = "max_weight"
     calibration: CalibrationParams = CalibrationParams()
+    device: Annotated[str, Field(pattern=r"^(cpu|mps|cuda(:\d+)?)$")] = "cpu"
     shard_size: Annotated[int, Field(ge=1), WITHOUT_EFFECT] = 8192
     diagnosis_queries: Annotated[int, Field(ge=1)] = 2000
 

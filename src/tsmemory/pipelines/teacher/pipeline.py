@@ -34,6 +34,7 @@ def create_pipeline(**_: Any) -> Pipeline:
                     "teacher_workspace",
                     "params:windowing",
                     "params:teacher",
+                    "params:shards",
                 ],
                 outputs="neighbours",
                 name="search_neighbours",

@@ -1,0 +1,197 @@
+"""Large batches and half the bits; ``python -m tsmemory.pretraining.bench_large_batch``.
+
+A small network is pretrained in one way after the other. Every way sees the same synthetic windows
+in the same order, once, and is judged by the loss on held-out ones. LAMB's one rate was chosen
+among four by those as well, at 64x.
+"""
+
+import argparse
+import logging
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tsmemory.pretraining.config import ModelConfig, OptimiserConfig, Precision, TrainingConfig
+from tsmemory.pretraining.corpus import CorpusConfig
+from tsmemory.pretraining.curve import held_out_loss
+from tsmemory.pretraining.errors import PretrainingError
+from tsmemory.pretraining.training import Pretraining, pretrain
+from tsmemory.scaleout.large_batch import Kind, scaled_rate
+
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "float16")
+BASELINE = "AdamW"
+_RATES: dict[Kind, float] = {"adamw": 1e-3, "lars": 0.02, "lamb": 0.005}
+_WARMUP = 0.1  # of all steps
+_POINTS = 8  # of a loss curve
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is learnt.
+
+    Attributes:
+        samples: Windows in all.
+        batch: Windows in a step at 1x.
+        held_out: Windows of each context length that judge.
+        seed: Of weights and windows.
+    """
+
+    samples: int = 16_384
+    batch: int = 4
+    held_out: int = 1024
+    seed: int = 0
+
+
+MODEL = ModelConfig(
+    context_length=128,
+    horizon=32,
+    patch_length=16,
+    width=32,
+    hidden=64,
+    heads=4,
+    encoder_layers=1,
+    decoder_layers=1,
+)
+CORPUS = CorpusConfig(contexts={128: 1.0}, horizon=32, chunk=1024)
+
+
+def ways(times: int, task: Task) -> dict[str, OptimiserConfig]:
+    """All ways to learn from batches of so many times the usual size.
+
+    Args:
+        times: The multiple.
+        task: What is learnt.
+    """
+    steps = task.samples // (times * task.batch)
+    warmup = round(_WARMUP * steps)
+    adamw, lars, lamb = (
+        OptimiserConfig(kind=kind, learning_rate=rate, warmup=warmup)
+        for kind, rate in _RATES.items()
+    )
+    return {
+        BASELINE: adamw,
+        "AdamW, scaled": replace(adamw, base_batch=task.batch),
+        "LARS": lars,
+        "LAMB": lamb,
+    }
+
+
+def measure(
+    task: Task, times: int, optimiser: OptimiserConfig, precision: Precision = "float32"
+) -> pd.DataFrame:
+    """Pretrain in one way.
+
+    Args:
+        task: What is learnt.
+        times: Multiple of the usual batch.
+        optimiser: How weights move.
+        precision: How matrices are multiplied.
+
+    Returns:
+        The loss curve, with ``held_out``, the mean loss over context lengths.
+    """
+    batch = times * task.batch
+    steps = task.samples // batch
+    config = TrainingConfig(
+        steps=steps,
+        batch=batch,
+        seed=task.seed,
+        precision=precision,
+        check_every=max(steps // _POINTS, 1),
+        held_out=task.held_out,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = pretrain(Pretraining(MODEL, CORPUS, optimiser, config, Path(folder), {}))
+    curve = pd.DataFrame(trainer.curve)
+    return curve.assign(held_out=held_out_loss(curve))
+
+
+def compare(
+    task: Task, sizes: Sequence[int], chosen: Sequence[str] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Measure ways at multiples of the usual batch.
+
+    Args:
+        task: What is learnt.
+        sizes: Multiples.
+        chosen: Names of :func:`ways`; all if not given.
+
+    Yields:
+        A line for each multiple and way: ``times``, ``steps``, ``way``, ``rate``, ``warmup`` and
+        the ``held_out`` loss at the end; NaN where training has failed.
+    """
+    for times in sizes:
+        batch = times * task.batch
+        for way, optimiser in ways(times, task).items():
+            if chosen is not None and way not in chosen:
+                continue
+            try:
+                held_out = float(measure(task, times, optimiser)["held_out"].iloc[-1])
+            except PretrainingError as error:
+                logger.warning("%s at %dx: %s", way, times, error)
+                held_out = float("nan")
+            yield {
+                "times": times,
+                "steps": task.samples // batch,
+                "way": way,
+                "rate": scaled_rate(optimiser.learning_rate, batch, optimiser.base_batch),
+                "warmup": optimiser.warmup,
+                "held_out": held_out,
+            }
+
+
+def compare_precisions(task: Task, times: int) -> pd.DataFrame:
+    """Loss curves in all precisions, at one batch.
+
+    Args:
+        task: What is learnt.
+        times: Multiple of the usual batch.
+
+    Returns:
+        Table ``step`` and, for each precision, its held-out loss and seconds.
+    """
+    optimiser = ways(times, task)[BASELINE]
+    table = pd.DataFrame()
+    for precision in PRECISIONS:
+        curve = measure(task, times, optimiser, precision)
+        table["step"] = curve["step"]
+        table[precision] = curve["held_out"]
+        table[f"{precision}_seconds"] = curve["seconds"]
+    return table
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Measure, and write tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--samples", type=int, default=Task.samples)
+    parser.add_argument("--batch", type=int, default=Task.batch, help="windows in a step at 1x")
+    parser.add_argument("--seed", type=int, default=Task.seed)
+    parser.add_argument("--times", type=int, nargs="+", default=[1, 8, 64])
+    parser.add_argument("--ways", nargs="+", help="by name; all if not given")
+    parser.add_argument("--precisions", action="store_true", help="compare those instead, at 8x")
+    parser.add_argument("--out", type=Path, help="a CSV file for the table")
+    chosen = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logger.setLevel(logging.INFO)
+    task = Task(chosen.samples, chosen.batch, seed=chosen.seed)
+    if chosen.precisions:
+        table = compare_precisions(task, times=8)
+    else:
+        lines = []
+        for line in compare(task, chosen.times, chosen.ways):
+            logger.info("%s", line)
+            lines.append(line)
+        table = pd.DataFrame(lines)
+    if chosen.out is not None:
+        table.to_csv(chosen.out, index=False)
+    logger.info(table.to_string(index=False, float_format="%.4f"))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
