@@ -46,8 +46,9 @@ def test_defaults_are_those_of_the_library_but_shorter(defaults):
         library.scoring,
     )
     assert params.training.steps < library.training.steps
-    lengths = {"steps": library.training.steps, "batch_size": library.training.batch_size}
-    assert replace(params.training, **lengths) == library.training
+    assert params.training.lora_rate > library.training.lora_rate  # fewer steps, longer ones
+    long = {name: getattr(library.training, name) for name in ("steps", "batch_size", "lora_rate")}
+    assert replace(params.training, **long) == library.training
 
 
 def test_benchmarks_train_as_long_as_the_library(configure):

@@ -12,7 +12,7 @@ from tsmemory.pipelines.trace.params import TraceParams
 from tsmemory.pipelines.tuning import create_pipeline
 from tsmemory.pipelines.tuning.params import TuningParams
 from tsmemory.pipelines.tuning.rows import merged, overridden
-from tsmemory.pipelines.tuning.use import refuse_tuned, tied_to, use_tuned
+from tsmemory.pipelines.tuning.use import refuse_other_profiles, refuse_tuned, tied_to, use_tuned
 from tsmemory.pipelines.windowing.params import WindowingParams
 from tsmemory.runs.errors import ParameterError
 from tsmemory.runs.parameters import check_parameters, essence
@@ -200,6 +200,19 @@ def test_what_is_tuned_is_not_tuned_again():
         ParameterError, match=r"run the pipeline tuning with trace\.use_tuned = false"
     ):
         refuse_tuned("trace", True)
+
+
+@pytest.mark.parametrize(
+    ("given", "advice"),
+    [
+        ({"profile": "paper"}, r"distillation\.profile = default"),
+        ({"targets": "published"}, r"distillation\.targets = teacher"),
+    ],
+)
+def test_what_the_gates_study_does_not_imitate_is_refused(given, advice):
+    refuse_other_profiles(DistillationParams())
+    with pytest.raises(ParameterError, match=advice):
+        refuse_other_profiles(DistillationParams(**given))
 
 
 def test_overrides_are_checked_like_any_parameters():

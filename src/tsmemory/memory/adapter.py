@@ -156,7 +156,7 @@ class MemoryAdapter(nn.Module):
         horizon, middle = quantiles.shape[2], self.config.median
         normal = instance_normalise(contexts) if normal is None else normal
         learns = self.has_learnt or torch.is_grad_enabled()
-        hidden = self._hidden(normal, keys) if learns else None
+        hidden = self.hidden(normal, keys) if learns else None
         median = self._start(normal, quantiles[:, middle], hidden, ahead)
         if hidden is not None:
             weight, bias = self.step.weight[:horizon], self.step.bias[:horizon]
@@ -165,8 +165,16 @@ class MemoryAdapter(nn.Module):
         height = nn.functional.pad(widths.cumsum(1), (0, 0, 1, 0))
         return height + (median - height[:, middle])[:, None]
 
-    def _hidden(self, normal: Normalised, keys: torch.Tensor) -> torch.Tensor:
-        """What the correction is made from. Shape ``(B, D)``."""
+    def hidden(self, normal: Normalised, keys: torch.Tensor) -> torch.Tensor:
+        """What the correction is made from.
+
+        Args:
+            normal: The contexts' instance norm.
+            keys: The backbone's embeddings. Shape ``(B, d)``.
+
+        Returns:
+            Features. Shape ``(B, D)``.
+        """
         config = self.config
         values = normal.values
         if padding := -values.shape[1] % config.patch_length:

@@ -24,6 +24,10 @@ OVERTUNING = {
 ANOMALIES = {"method": "", "auc_pr": ".3f", "best_f1": ".3f", "vus_pr": ".3f", "wins": ".0f"}
 SHORT_TERM = {"row": "", "series": "d", "smape": ".2f", "mase": ".3f", "owa": ".3f"}
 ZERO_SHOT = {"check": "", "method": "", "mse": ".3f", "mae": ".3f", "mase": ".3f", "wql": ".3f"}
+COMMUNICATION = {
+    **{"link": "", "way": "", "steps_per_second": ".2f", "of_plain": ".2f"},
+    **{"link_mb": ".2f", "loss": ".4f"},
+}
 SURVEY = {
     **{"table": "", "series": "d", "forecasts": "d", "new": "d"},
     **{"incomplete": "d", "skipped": "d", "last_end": ""},
@@ -72,6 +76,7 @@ RESULTS = (
     Result("anomalies", _means, "anomaly_scores", "Scores of every step"),
     Result("short_term", _with_columns(SHORT_TERM)),
     Result("zero_shot_scores", _with_columns(ZERO_SHOT)),
+    Result("communication", _with_columns(COMMUNICATION)),
     Result("forecast_survey", _with_columns(SURVEY), "forecasts", "Forecasts"),
 )
 

@@ -199,6 +199,37 @@ def run_ranks(
     return found
 
 
+def compare_ways(ranks: int, task: Task, rate: str | None) -> pd.DataFrame:
+    """Measure one process, all ways on a loopback, and all ways over a slow link.
+
+    Args:
+        ranks: Number of ranks, half of them on each side of the link.
+        task: What is trained.
+        rate: Of the slow link, as ``tc`` has it; ``None`` leaves it out.
+
+    Returns:
+        Table ``link, way, steps_per_second, link_mb, loopback_mb, loss, of_plain``; the last is the
+        speed as a share of plain DDP's on the same link. Without network namespaces nothing is
+        measured over a slow link, and bytes include those of others.
+
+    Raises:
+        ScaleoutError: A rank has failed.
+    """
+    reason = why_no_namespaces()
+    lines = [{"link": "none", "way": ALONE, **measure(Ranks(), task)}]
+    with nullcontext((HERE, HERE)) if reason else lone_loopback() as places:
+        lines += _lines("loopback", run_ranks(places, ranks, task))
+    if reason is None and rate is not None:
+        with slow_link(rate) as places:
+            lines += _lines(rate, run_ranks(places, ranks, task))
+    elif reason is not None:
+        logger.warning("No slow link, and bytes include others': no network namespaces: %s", reason)
+    table = pd.DataFrame(lines)
+    plain = table[table["way"] == PLAIN].set_index("link")["steps_per_second"]
+    table["of_plain"] = table["steps_per_second"] / table["link"].map(plain)
+    return table
+
+
 def main(arguments: Sequence[str]) -> None:
     """Measure, and write a table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -213,19 +244,7 @@ def main(arguments: Sequence[str]) -> None:
         return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # namespaces and ranks do not stay behind
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    task = Task(steps=chosen.steps)
-    reason = why_no_namespaces()
-    lines = [{"link": "none", "way": ALONE, **measure(Ranks(), task)}]
-    with nullcontext((HERE, HERE)) if reason else lone_loopback() as places:
-        lines += _lines("loopback", run_ranks(places, chosen.ranks, task))
-    if reason is None:
-        with slow_link(chosen.rate) as places:
-            lines += _lines(chosen.rate, run_ranks(places, chosen.ranks, task))
-    else:
-        logger.warning("No slow link, and bytes include others': no network namespaces: %s", reason)
-    table = pd.DataFrame(lines)
-    plain = table[table["way"] == PLAIN].set_index("link")["steps_per_second"]
-    table["of_plain"] = table["steps_per_second"] / table["link"].map(plain)
+    table = compare_ways(chosen.ranks, Task(steps=chosen.steps), chosen.rate)
     if chosen.out is not None:
         table.to_csv(chosen.out, index=False)
     logger.info(table.to_string(index=False, float_format="%.3f"))

@@ -34,7 +34,8 @@ TUNED = "tuned_mask"
 class TraceParams(Params):
     """How the backbone is adapted, and what that is compared with.
 
-    Training is shorter than the library's, so that all rows and seeds take minutes.
+    Training is shorter than the library's, and its steps longer, so that all rows and seeds take
+    minutes.
 
     Attributes:
         rows: Which rows; the frozen backbone and ``trace`` are always there.
@@ -63,7 +64,7 @@ class TraceParams(Params):
     lora: LoraConfig = LoraConfig()
     scoring: ScoringConfig = ScoringConfig()
     selection: SelectionConfig = SelectionConfig(warmup_steps=20, round_steps=10)
-    training: FineTuningConfig = FineTuningConfig(steps=80, batch_size=64)
+    training: FineTuningConfig = FineTuningConfig(steps=80, batch_size=64, lora_rate=1e-3)
     sites: Annotated[tuple[str, ...] | None, Names] = None
     # What comes of them is in the values themselves.
     use_tuned: Annotated[bool, WITHOUT_EFFECT] = False

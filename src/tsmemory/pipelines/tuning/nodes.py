@@ -24,7 +24,7 @@ from tsmemory.pipelines.teacher.params import TeacherParams
 from tsmemory.pipelines.trace.jobs import training_windows
 from tsmemory.pipelines.trace.params import TraceParams
 from tsmemory.pipelines.tuning.rows import Contest, renamed
-from tsmemory.pipelines.tuning.use import refuse_tuned, tied_to
+from tsmemory.pipelines.tuning.use import refuse_other_profiles, refuse_tuned, tied_to
 from tsmemory.pipelines.windowing.params import WindowingParams
 from tsmemory.series.series_set import SeriesSet
 from tsmemory.series.windows import Windows
@@ -74,6 +74,7 @@ def search_gates(
     from tsmemory.tuning.gates.settings import TeacherSettings
 
     refuse_tuned("distillation", distillation.use_tuned)
+    refuse_other_profiles(distillation)
     lengths = (windowing.context_length, windowing.longest)
     train, validation = (
         Split(series, Windows.from_table(window_index, name, *lengths), forecasts)

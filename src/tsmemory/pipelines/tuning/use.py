@@ -13,6 +13,7 @@ from typing import Any
 
 from kedro.config import AbstractConfigLoader
 
+from tsmemory.pipelines.distillation.params import DistillationParams
 from tsmemory.pipelines.indexing.params import BackboneParams
 from tsmemory.pipelines.tuning.rows import merged
 from tsmemory.pipelines.windowing.params import WindowingParams
@@ -115,3 +116,22 @@ def refuse_tuned(block: str, used: bool) -> None:
             f"{block}.use_tuned = true: a study begins with what is configured, and is compared "
             f"with it; run the pipeline tuning with {block}.use_tuned = false"
         )
+
+
+def refuse_other_profiles(distillation: DistillationParams) -> None:
+    """Refuse to tune what the gates study does not imitate.
+
+    Args:
+        distillation: As it is configured.
+
+    Raises:
+        ParameterError: The paper profile, or its targets.
+    """
+    for name, wanted in (("profile", "default"), ("targets", "teacher")):
+        given = getattr(distillation, name)
+        if given != wanted:
+            raise ParameterError(
+                f"distillation.{name} = {given}: the gates study imitates the default profile and "
+                f"tunes the teacher as it is configured; run the pipeline tuning with "
+                f"distillation.{name} = {wanted}"
+            )

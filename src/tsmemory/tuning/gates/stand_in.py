@@ -93,7 +93,7 @@ class Stage:
         seen = look_from_outside(train, np.arange(len(train.windows)), cross_fit, closed_form.ridge)
         model = start_adapter(adapter, closed_form, seed)
         with torch.inference_mode():
-            hidden = model.eval()._hidden(seen.normal, seen.keys)
+            hidden = model.eval().hidden(seen.normal, seen.keys)
         hidden = torch.cat([torch.ones(len(hidden), 1), hidden], dim=1)
         members = tuple(cross_fit.members())
         known = np.flatnonzero(cross_fit.fold >= 0)
