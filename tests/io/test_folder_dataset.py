@@ -28,10 +28,10 @@ class Box:
         (folder / "two.txt").write_text(str(self.number))
 
     @classmethod
-    def from_pretrained(cls, folder: Path) -> "Box":
+    def from_pretrained(cls, folder: Path, *, times: int = 1) -> "Box":
         numbers = {(folder / name).read_text() for name in ("one.txt", "two.txt")}
         assert len(numbers) == 1
-        return cls(int(numbers.pop()))
+        return cls(times * int(numbers.pop()))
 
     def summary(self) -> dict[str, Any]:
         return {"number": self.number}
@@ -56,6 +56,12 @@ def test_round_trip(dataset, tmp_path):
     assert dataset.load() == Box(3)
     assert _names(tmp_path / "boxes") == ["box"]
     assert _names(tmp_path / "boxes/box") == ["one.txt", "summary.json", "two.txt"]
+
+
+def test_arguments_of_loading_reach_the_class(dataset, tmp_path):
+    dataset.save(Box(3))
+    place = str(tmp_path / "boxes/box")
+    assert FolderDataset(filepath=place, kind=KIND, load_args={"times": 2}).load() == Box(6)
 
 
 def test_a_second_save_replaces_the_first_wholly(dataset, tmp_path):

@@ -7,7 +7,8 @@ import torch
 
 from tsmemory.pretraining.config import ModelConfig, OptimiserConfig, TrainingConfig
 from tsmemory.pretraining.corpus import CorpusConfig
-from tsmemory.pretraining.training import Pretraining, Trainer
+from tsmemory.pretraining.task import Pretraining
+from tsmemory.pretraining.training import Trainer
 
 
 class Recipe:

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from tsmemory.pretraining.training import Pretraining, Trainer
+from tsmemory.pretraining.task import Pretraining
+from tsmemory.pretraining.training import Trainer
 from tsmemory.scaleout.groups import Ranks
 
 

@@ -33,7 +33,8 @@ class FolderDataset(AbstractVersionedDataset[Any, Any]):
         datastore:
           type: tsmemory.io.FolderDataset
           filepath: data/04_datastore/my_domain/datastore
-          kind: tsmemory.retrieval.Datastore
+          kind: tsmemory.retrieval.datastore.Datastore
+          load_args: {mapped: true}
           versioned: true
         ```
 
@@ -48,6 +49,7 @@ class FolderDataset(AbstractVersionedDataset[Any, Any]):
         *,
         filepath: str,
         kind: str,
+        load_args: dict[str, Any] | None = None,
         version: Version | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
@@ -56,11 +58,13 @@ class FolderDataset(AbstractVersionedDataset[Any, Any]):
         Args:
             filepath: The folder, or, when versioned, the folder that holds the versions.
             kind: Import path of the class, which implements :class:`Folder`.
+            load_args: Further arguments of its ``from_pretrained``.
             version: Set by Kedro for ``versioned: true``.
             metadata: Free; Kedro-Viz reads its layer here.
         """
         super().__init__(PurePosixPath(filepath), version)
         self._kind = kind
+        self._load_args = dict(load_args or {})
         self.metadata = metadata
 
     def load(self) -> Any:
@@ -72,7 +76,7 @@ class FolderDataset(AbstractVersionedDataset[Any, Any]):
         folder = whole_folder(Path(self._get_load_path()))
         if not folder.is_dir():
             raise DatasetError(f"{folder} does not exist; run the pipeline that makes it first")
-        return self._class().from_pretrained(folder)
+        return self._class().from_pretrained(folder, **self._load_args)
 
     def save(self, data: Any) -> None:
         """Write the object beside its place and then move it there in one step.
@@ -111,7 +115,12 @@ class FolderDataset(AbstractVersionedDataset[Any, Any]):
         return whole_folder(Path(self._get_load_path())).is_dir()
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": self._filepath, "kind": self._kind, "version": self._version}
+        return {
+            "filepath": self._filepath,
+            "kind": self._kind,
+            "load_args": self._load_args,
+            "version": self._version,
+        }
 
 
 def _move_into_place(partial: Path, target: Path) -> None:

@@ -20,7 +20,8 @@ from tsmemory.pretraining.config import ModelConfig, OptimiserConfig, Precision,
 from tsmemory.pretraining.corpus import CorpusConfig
 from tsmemory.pretraining.curve import held_out_loss
 from tsmemory.pretraining.errors import PretrainingError
-from tsmemory.pretraining.training import Pretraining, pretrain
+from tsmemory.pretraining.task import Pretraining
+from tsmemory.pretraining.training import pretrain
 from tsmemory.scaleout.large_batch import Kind, scaled_rate
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "float16")

@@ -3,18 +3,14 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
 import torch
 from chronos.chronos_bolt import ChronosBoltModelForForecasting
 
 from tsmemory.backbones.devices import check_device
 from tsmemory.pretraining.checkpoint import Checkpoints, State
-from tsmemory.pretraining.config import ModelConfig, OptimiserConfig, TrainingConfig
-from tsmemory.pretraining.corpus import Batch, CorpusConfig, draw_windows, stream_batches
+from tsmemory.pretraining.corpus import Batch, draw_windows, stream_batches
 from tsmemory.pretraining.display import duration, progress_bar
 from tsmemory.pretraining.draws import Draws
 from tsmemory.pretraining.errors import PretrainingError
@@ -23,42 +19,16 @@ from tsmemory.pretraining.learning import Learner
 from tsmemory.pretraining.model import build_model
 from tsmemory.pretraining.optimise import WeightAverage, is_level, learning_rate
 from tsmemory.pretraining.recipe import describe_recipe, essence, refuse_misfits
+from tsmemory.pretraining.task import Pretraining
 from tsmemory.scaleout.communication import average_weights
 from tsmemory.scaleout.groups import Ranks
 from tsmemory.scaleout.large_batch import scaled_rate
 from tsmemory.scaleout.parallel import fit_parallel
 
-Check = Callable[[ChronosBoltModelForForecasting], Mapping[str, float]]
 Point = dict[str, float]
 
 _HELD_OUT = 1 << 40  # seeds from here on are never trained on
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Pretraining:
-    """What a pretraining run is told.
-
-    Attributes:
-        model: Sizes.
-        corpus: What is learnt from.
-        optimiser: How weights move.
-        config: How long, on which devices.
-        folder: Where checkpoints are kept.
-        checks: Each is called with the averaged model at every point of the curve, and returns
-            values by name; weights do not depend on them.
-    """
-
-    model: ModelConfig
-    corpus: CorpusConfig
-    optimiser: OptimiserConfig
-    config: TrainingConfig
-    folder: Path
-    checks: Mapping[str, Check]
-
-    def __getstate__(self) -> dict[str, Any]:
-        """What travels to other ranks: checks are the first one's alone."""
-        return {**self.__dict__, "checks": {}}
 
 
 def pretrain(task: Pretraining) -> "Trainer":

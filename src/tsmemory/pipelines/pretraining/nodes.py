@@ -67,7 +67,8 @@ def pretrain_backbone(
     from tsmemory.pretraining.model import LEVELS, forecast
     from tsmemory.pretraining.pretrained import PretrainedBackbone, TrainingRecord
     from tsmemory.pretraining.recipe import describe_recipe, recipe_digest
-    from tsmemory.pretraining.training import Pretraining, pretrain
+    from tsmemory.pretraining.task import Pretraining
+    from tsmemory.pretraining.training import pretrain
 
     recipe = (params.model, params.corpus.config(params.model.horizon), params.optimiser)
     folder = checkpoints.folder / recipe_digest(describe_recipe(*recipe, params.training))
