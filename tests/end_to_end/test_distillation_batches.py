@@ -19,7 +19,7 @@ def test_every_way_at_every_size(base):
     assert np.isfinite(table[["start", "last", "best", "training"]]).all(axis=None)
     assert table["start"].nunique() == 1
     steps = table.set_index("times")["steps"]
-    assert (steps[1] > steps[2]).all()
+    assert steps[1].min() > steps[2].max()
     rates = table.set_index(["way", "times"])["rate"]
     assert rates[bench.PLAIN].nunique() == 1
     assert rates["LAMB", 2] == pytest.approx(2 * rates["LAMB", 1])

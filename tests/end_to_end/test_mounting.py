@@ -86,6 +86,7 @@ def shop(tmp_path: Path, repository: Path) -> Path:
         "seed": 0,
         "backbone": {},
         "indexing": {},
+        "shards": {},
         "forecasting": {"quantile_levels": [0.1, 0.5, 0.9]},
         "distillation.seeds": [0],
     }

@@ -112,7 +112,7 @@ def test_the_formula_of_the_median(fresh_adapter, adapter_inputs, shake):
     contexts, quantiles, keys = adapter_inputs
     adapter = shake(fresh_adapter, size=0.3)
     normal = instance_normalise(contexts)
-    hidden = adapter._hidden(normal, keys)
+    hidden = adapter.hidden(normal, keys)
     line = normal.loc + normal.scale * (normal.values @ adapter.weight + adapter.bias)
     trust = adapter.trust(hidden)[:, [0] * 4 + [1] * 4 + [2] * 2]
     expected = line + trust * (quantiles[:, MEDIAN] - line) + normal.scale * adapter.step(hidden)
