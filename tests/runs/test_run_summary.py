@@ -221,3 +221,18 @@ def test_tuning_ends_with_means_and_its_verdict(shown):
         "Tuning does not help on [test].",
         "Report: reports/tuning_report",
     ]
+
+
+def test_ways_to_exchange_gradients_are_laid_out_by_link(shown):
+    found = pd.DataFrame(
+        {
+            "link": ["none", "loopback", "loopback", "10mbit", "10mbit"],
+            "way": ["one process", "plain DDP", "fp16", "plain DDP", "fp16"],
+            "steps_per_second": [9.0, 4.0, 5.0, 1.0, 2.0],
+        }
+    )
+    text = shown(communication=found)
+    lines = [line.split() for line in text.splitlines() if line.strip()]
+    assert lines[0] == ["way", "loopback", "10mbit"]
+    assert lines[2:4] == [["plain", "DDP", "4.00", "1.00"], ["fp16", "5.00", "2.00"]]
+    assert text.splitlines()[-1].endswith("bytes and losses: reports/communication")

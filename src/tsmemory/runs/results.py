@@ -24,10 +24,6 @@ OVERTUNING = {
 ANOMALIES = {"method": "", "auc_pr": ".3f", "best_f1": ".3f", "vus_pr": ".3f", "wins": ".0f"}
 SHORT_TERM = {"row": "", "series": "d", "smape": ".2f", "mase": ".3f", "owa": ".3f"}
 ZERO_SHOT = {"check": "", "method": "", "mse": ".3f", "mae": ".3f", "mase": ".3f", "wql": ".3f"}
-COMMUNICATION = {
-    **{"link": "", "way": "", "steps_per_second": ".2f", "of_plain": ".2f"},
-    **{"link_mb": ".2f", "loss": ".4f"},
-}
 SURVEY = {
     **{"table": "", "series": "d", "forecasts": "d", "new": "d"},
     **{"incomplete": "d", "skipped": "d", "last_end": ""},
@@ -63,6 +59,14 @@ def _over_horizons(table: "pd.DataFrame", _: int) -> "list[Table]":
     return plain_tables(table[table["horizon"] == "all"], OVERTUNING)
 
 
+def _by_link(table: "pd.DataFrame", _: int) -> "list[Table]":
+    """Steps per second of each way to exchange gradients, a column for each link."""
+    links = list(dict.fromkeys(table.loc[table["link"] != "none", "link"]))
+    speeds = table.pivot(index="way", columns="link", values="steps_per_second")
+    speeds = speeds.loc[list(dict.fromkeys(table["way"])), links].dropna().reset_index()
+    return plain_tables(speeds, {"way": "", **dict.fromkeys(links, ".2f")})
+
+
 def _with_columns(formats: Mapping[str, str]) -> "Callable[[pd.DataFrame, int], list[Table]]":
     """What lays some columns of a table out."""
     return lambda table, _: plain_tables(table, formats)
@@ -76,7 +80,7 @@ RESULTS = (
     Result("anomalies", _means, "anomaly_scores", "Scores of every step"),
     Result("short_term", _with_columns(SHORT_TERM)),
     Result("zero_shot_scores", _with_columns(ZERO_SHOT)),
-    Result("communication", _with_columns(COMMUNICATION)),
+    Result("communication", _by_link, "communication", "Steps per second; bytes and losses"),
     Result("forecast_survey", _with_columns(SURVEY), "forecasts", "Forecasts"),
 )
 

@@ -12,8 +12,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -202,6 +202,8 @@ def run_ranks(
 def compare_ways(ranks: int, task: Task, rate: str | None) -> pd.DataFrame:
     """Measure one process, all ways on a loopback, and all ways over a slow link.
 
+    Every process has one thread.
+
     Args:
         ranks: Number of ranks, half of them on each side of the link.
         task: What is trained.
@@ -216,7 +218,8 @@ def compare_ways(ranks: int, task: Task, rate: str | None) -> pd.DataFrame:
         ScaleoutError: A rank has failed.
     """
     reason = why_no_namespaces()
-    lines = [{"link": "none", "way": ALONE, **measure(Ranks(), task)}]
+    with _one_thread():
+        lines = [{"link": "none", "way": ALONE, **measure(Ranks(), task)}]
     with nullcontext((HERE, HERE)) if reason else lone_loopback() as places:
         lines += _lines("loopback", run_ranks(places, ranks, task))
     if reason is None and rate is not None:
@@ -248,6 +251,17 @@ def main(arguments: Sequence[str]) -> None:
     if chosen.out is not None:
         table.to_csv(chosen.out, index=False)
     logger.info(table.to_string(index=False, float_format="%.3f"))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """As many threads as a rank has."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _lines(link: str, found: dict[str, dict[str, float]]) -> list[dict[str, object]]:
