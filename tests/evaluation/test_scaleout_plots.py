@@ -29,7 +29,7 @@ def test_every_link_has_a_bar_for_each_way():
         ]
     ]
     figure = draw_communication(pd.DataFrame(lines))
-    bars = {bar.name: dict(zip(bar.x, bar.y, strict=True)) for bar in figure.data}
+    bars = {bar.name: dict(zip(bar.y, bar.x, strict=True)) for bar in figure.data}
     assert bars == {
         "loopback": {"plain DDP": 5.0, "fp16": 4.5},
         "100mbit": {"plain DDP": 1.0, "fp16": 2.0},

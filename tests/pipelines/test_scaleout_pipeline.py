@@ -52,4 +52,4 @@ def test_what_is_measured_is_drawn(monkeypatch):
     measured = nodes.measure_communication(ScaleoutParams(ranks=2, steps=3, slow_link=None))
     assert asked == [(2, 3, None)]
     (bars,) = nodes.plot_communication(measured).data
-    assert (list(bars.x), list(bars.y)) == (["plain DDP"], [3.0])
+    assert (list(bars.y), list(bars.x)) == (["plain DDP"], [3.0])

@@ -47,12 +47,14 @@ def draw_communication(table: pd.DataFrame) -> go.Figure:
     for number, (link, lines) in enumerate(links.groupby("link", sort=False)):
         figure.add_trace(
             go.Bar(
-                x=lines["way"].tolist(),
-                y=lines["steps_per_second"].tolist(),
+                x=lines["steps_per_second"].tolist(),
+                y=lines["way"].tolist(),
+                orientation="h",
                 name=str(link),
                 marker_color=_COLOURS[number % len(_COLOURS)],
             )
         )
     figure.update_layout(barmode="group")
-    figure.update_yaxes(title_text=axis_title("steps per second"))
+    figure.update_xaxes(title_text=axis_title("steps per second"))
+    figure.update_yaxes(autorange="reversed", automargin=True)
     return figure
