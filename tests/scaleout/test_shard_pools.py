@@ -100,7 +100,7 @@ def test_a_shard_that_fails_too_often_is_named_and_the_others_stay(tmp_path):
     with pytest.raises(ScaleoutError, match=r"shard 3 .* tried 2 times.*broken on purpose"):
         run(Noted(tmp_path, VALUES, "error", times=9), config, cache)
     kept = [index for index in range(COUNT) if cache.path(index).exists()]
-    assert {0, 1} <= set(kept)
+    assert len({0, 1, 2} & set(kept)) >= 2  # before two are done, nobody begins with the fourth
     np.testing.assert_array_equal(run(Noted(tmp_path, VALUES), config, cache), expected())
     begun = calls(tmp_path)
     assert begun[3] == 3
