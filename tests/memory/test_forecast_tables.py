@@ -7,10 +7,15 @@ import pandas as pd
 import pytest
 from forecasters import OPEN, L, make_forecaster, make_frame
 
-from tsmemory.memory import forecast_tables as module
-from tsmemory.memory.forecast_tables import COLUMNS, ForecastTables, forecast_tables
+from tsmemory.memory.forecast_tables import (
+    COLUMNS,
+    ForecastPiece,
+    ForecastTables,
+    forecast_tables,
+)
 from tsmemory.memory.known_series import KnownSeries
 from tsmemory.memory.new_tables import NewTables, Reading
+from tsmemory.scaleout.config import ShardsConfig
 from tsmemory.scaleout.shards import ShardCache
 from tsmemory.series.partitions import find_partitions
 
@@ -37,7 +42,9 @@ def frames(tmp_path):
 def forecast(tmp_path, frames):
     """Forecast them."""
 
-    def ask(piece=100, forecaster=FORECASTER, horizon=H, targets=None):
+    def ask(
+        piece=100, forecaster=FORECASTER, horizon=H, targets=None, sharing=None, folder="workspace"
+    ):
         partitions = find_partitions(tmp_path / "new")
         reading = Reading(target_columns=targets)
         return forecast_tables(
@@ -49,7 +56,8 @@ def forecast(tmp_path, frames):
             levels=LEVELS,
             batch_size=2,
             piece=piece,
-            workspace=ShardCache(tmp_path / "workspace"),
+            workspace=ShardCache(tmp_path / folder),
+            sharing=sharing,
         )
 
     return ask
@@ -72,6 +80,13 @@ def test_they_are_those_of_one_call(forecast, frames, piece):
             assert table[value].dtype == np.float32
 
 
+def test_workers_make_the_same(forecast):
+    shared = forecast(2, sharing=ShardsConfig("processes", 2))
+    alone = forecast(2, folder="another")
+    for name in TABLES:
+        pd.testing.assert_frame_equal(shared.read(name), alone.read(name))
+
+
 def test_they_survive_the_disk_table_by_table(forecast, tmp_path):
     found = forecast(2)
     found.save_pretrained(tmp_path / "saved")
@@ -86,15 +101,15 @@ def test_they_survive_the_disk_table_by_table(forecast, tmp_path):
 
 def test_a_killed_run_goes_on_with_the_piece_it_was_at(forecast, monkeypatch):
     asked = []
-    real = module._forecast_piece
+    real = ForecastPiece.__call__
 
-    def fail_late(forecaster, table, piece, *more):
+    def fail_late(work, piece):
         asked.append(piece)
         if len(asked) == 4:
             raise KeyboardInterrupt
-        return real(forecaster, table, piece, *more)
+        return real(work, piece)
 
-    monkeypatch.setattr(module, "_forecast_piece", fail_late)
+    monkeypatch.setattr(ForecastPiece, "__call__", fail_late)
     with pytest.raises(KeyboardInterrupt):
         forecast(1)
     again = forecast(1)
@@ -117,8 +132,8 @@ def test_a_killed_run_goes_on_with_the_piece_it_was_at(forecast, monkeypatch):
 def test_pieces_of_something_else_are_not_taken(forecast, monkeypatch, change):
     forecast()
     calls = []
-    real = module._forecast_piece
-    monkeypatch.setattr(module, "_forecast_piece", lambda *a: calls.append(1) or real(*a))
+    real = ForecastPiece.__call__
+    monkeypatch.setattr(ForecastPiece, "__call__", lambda *a: calls.append(1) or real(*a))
     forecast()
     assert calls == []
     forecast(**change)

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ from tsmemory.fingerprint import digest, digest_arrays
 from tsmemory.memory import contexts, known_series
 from tsmemory.memory.forecaster import MemoryForecaster
 from tsmemory.memory.new_tables import NewTable, NewTables, Reading, filtered
+from tsmemory.scaleout.config import ShardsConfig
 from tsmemory.scaleout.shards import Arrays, ShardCache, map_shards
 from tsmemory.series.partitions import Partition, Partitions
 
@@ -29,6 +30,68 @@ class Piece(NamedTuple):
     file: Partition
     first: int
     last: int
+
+
+@dataclass(frozen=True)
+class ForecastPiece:
+    """Forecasts the series of a piece; targets without a value are left out.
+
+    Attributes:
+        tables: Reads them, and keeps the latest: pieces of one table come one after the other.
+        horizon: H, steps to forecast.
+        levels: Quantile levels.
+        batch_size: Series in one pass.
+        said: What it has logged, which pieces need not repeat; each process has its own.
+    """
+
+    tables: NewTables
+    horizon: int
+    levels: tuple[float, ...]
+    batch_size: int
+    said: set[str] = field(default_factory=set)
+
+    def __call__(self, piece: Piece) -> Arrays:
+        """Forecast some series.
+
+        Returns:
+            ``item_id, target_name`` of shape ``(P,)``, ``timestamp, predictions`` of ``(P, H)`` and
+            ``quantiles`` of ``(P, H, Q)``.
+        """
+        with _said_once(self.said):
+            answers = self._answers(self.tables.read(piece.file), piece)
+        if not answers:
+            return {name: np.empty(0, dtype=str) for name in ("item_id", "target_name")}
+        whole = pd.concat(answers).sort_values("place", kind="stable")
+        each = whole.iloc[:: self.horizon]
+        names = [str(level) for level in self.levels]
+        stamps = whole["timestamp"].to_numpy().astype("datetime64[ns]")
+        values = whole["predictions"].to_numpy(np.float32)
+        return {
+            "item_id": each["item_id"].to_numpy(dtype=str),
+            "target_name": each["target_name"].to_numpy(dtype=str),
+            "timestamp": stamps.reshape(-1, self.horizon),
+            "predictions": values.reshape(-1, self.horizon),
+            "quantiles": whole[names].to_numpy(np.float32).reshape(-1, self.horizon, len(names)),
+        }
+
+    def _answers(self, table: NewTable, piece: Piece) -> list[pd.DataFrame]:
+        """Series are asked about together where they have the same targets: usually all of them."""
+        possible = table.observed[piece.first : piece.last] > 0
+        answers = []
+        for which in np.unique(possible[possible.any(axis=1)], axis=0):
+            chosen = piece.first + np.flatnonzero((possible == which).all(axis=1))
+            rows = np.concatenate([np.arange(table.first[i], table.first[i + 1]) for i in chosen])
+            answer = self.tables.forecaster.predict_df(
+                table.panel.iloc[rows],
+                target=[name for name, wanted in zip(table.targets, which, strict=True) if wanted],
+                prediction_length=self.horizon,
+                quantile_levels=self.levels,
+                batch_size=self.batch_size,
+                freq=table.freq,
+            )
+            place = np.repeat(chosen, int(which.sum()) * self.horizon)
+            answers.append(answer.assign(place=place))
+        return answers
 
 
 @dataclass(frozen=True)
@@ -87,6 +150,7 @@ def forecast_tables(
     batch_size: int,
     piece: int,
     workspace: ShardCache,
+    sharing: ShardsConfig | None = None,
 ) -> ForecastTables:
     """Forecast every series of every table.
 
@@ -100,6 +164,7 @@ def forecast_tables(
         batch_size: Series in one pass.
         piece: Series whose forecasts are kept together; a killed run goes on with the next piece.
         workspace: Where finished pieces are kept.
+        sharing: Who works through the pieces; ``None``: this process.
 
     Returns:
         The forecasts, which lie in the workspace until they are saved.
@@ -110,12 +175,9 @@ def forecast_tables(
         for file in partitions.files
         for first in range(0, count[file.name], piece)
     ]
-    new = NewTables(partitions, forecaster, reading)
-
-    def forecast(part: Piece) -> Arrays:
-        table = new.read(part.file)
-        return _forecast_piece(forecaster, table, part, horizon, levels, batch_size)
-
+    work = ForecastPiece(
+        NewTables(partitions, forecaster, reading), horizon, tuple(levels), batch_size
+    )
     cache = workspace.open(
         digest(
             {
@@ -128,62 +190,14 @@ def forecast_tables(
             }
         )
     )
-    with _said_once():
-        kept = [
-            bool(len(arrays["item_id"]))
-            for arrays in map_shards(forecast, pieces, cache=cache, description="Forecasting")
-        ]
+    shards = map_shards(work, pieces, cache=cache, description="Forecasting", config=sharing)
+    kept = [bool(len(arrays["item_id"])) for arrays in shards]
     parts: dict[str, list[Callable[[], pd.DataFrame]]] = {}
     for number, part in enumerate(pieces):
         if kept[number]:
             read = partial(_read_piece, partial(cache.load, number), tuple(levels))
             parts.setdefault(part.file.name, []).append(read)
     return ForecastTables(parts)
-
-
-def _forecast_piece(
-    forecaster: MemoryForecaster,
-    table: NewTable,
-    piece: Piece,
-    horizon: int,
-    levels: Sequence[float],
-    batch_size: int,
-) -> Arrays:
-    """Forecast some series; targets without a value are left out.
-
-    Returns:
-        ``item_id, target_name`` of shape ``(P,)``, ``timestamp, predictions`` of ``(P, H)`` and
-        ``quantiles`` of ``(P, H, Q)``.
-    """
-    possible = table.observed[piece.first : piece.last] > 0
-    answers = []
-    # Series are asked about together where they have the same targets: usually all of them.
-    for which in np.unique(possible[possible.any(axis=1)], axis=0):
-        chosen = piece.first + np.flatnonzero((possible == which).all(axis=1))
-        rows = np.concatenate([np.arange(table.first[i], table.first[i + 1]) for i in chosen])
-        answer = forecaster.predict_df(
-            table.panel.iloc[rows],
-            target=[name for name, wanted in zip(table.targets, which, strict=True) if wanted],
-            prediction_length=horizon,
-            quantile_levels=levels,
-            batch_size=batch_size,
-            freq=table.freq,
-        )
-        place = np.repeat(chosen, int(which.sum()) * horizon)
-        answers.append(answer.assign(place=place))
-    if not answers:
-        return {name: np.empty(0, dtype=str) for name in ("item_id", "target_name")}
-    whole = pd.concat(answers).sort_values("place", kind="stable")
-    each = whole.iloc[::horizon]
-    names = [str(level) for level in levels]
-    stamps = whole["timestamp"].to_numpy().astype("datetime64[ns]")
-    return {
-        "item_id": each["item_id"].to_numpy(dtype=str),
-        "target_name": each["target_name"].to_numpy(dtype=str),
-        "timestamp": stamps.reshape(-1, horizon),
-        "predictions": whole["predictions"].to_numpy(np.float32).reshape(-1, horizon),
-        "quantiles": whole[names].to_numpy(np.float32).reshape(-1, horizon, len(names)),
-    }
 
 
 def _read_piece(load: Callable[[], Arrays | None], levels: Sequence[float]) -> pd.DataFrame:
@@ -216,9 +230,8 @@ def _identity(forecaster: MemoryForecaster) -> str:
     )
 
 
-def _said_once() -> AbstractContextManager[None]:
+def _said_once(said: set[str]) -> AbstractContextManager[None]:
     """Let what every piece would say through once; the survey has counted incomplete contexts."""
-    said: set[str] = set()
 
     def is_new(record: logging.LogRecord) -> bool:
         known = record.name == contexts.logger.name or record.msg in said

@@ -128,7 +128,7 @@ class NewTables:
             reading: How they are read.
         """
         self.partitions = partitions
-        self._forecaster = forecaster
+        self.forecaster = forecaster
         self._reading = reading
         self._latest: tuple[str, NewTable] | None = None
 
@@ -199,12 +199,12 @@ class NewTables:
 
     def _known_targets(self, file: Partition, columns: Sequence[str]) -> tuple[str, ...]:
         """The memory's columns, as far as the table has them."""
-        known = tuple(dict.fromkeys(self._forecaster.series.channel))
+        known = tuple(dict.fromkeys(self.forecaster.series.channel))
         found = tuple(name for name in known if name in columns)
         if not found:
             raise ForecasterError(
                 f"{file.path}: the forecaster does not fit: it was made from {_listed(known)} of "
-                f"the domain {self._forecaster.domain!r}, none of which is here; "
+                f"the domain {self.forecaster.domain!r}, none of which is here; "
                 f"{columns_found(columns)}. Choose the domain (`domain=<name>`) or the forecaster "
                 "(`forecasting.artefact=<folder>`) that was made from such tables, or name the "
                 "columns to forecast in ingestion.target_columns"
@@ -213,12 +213,12 @@ class NewTables:
 
     def _only_series(self) -> str | None:
         """The series that a single file without identifiers stands for, if there is but one."""
-        known = set(self._forecaster.series.item_id)
+        known = set(self.forecaster.series.item_id)
         return known.pop() if len(known) == 1 and len(self.partitions.files) == 1 else None
 
     def _observed(self, panel: pd.DataFrame, targets: Sequence[str], first: Int) -> Int:
         """Values in the last L steps. Shape ``(S, targets)``."""
-        length = self._forecaster.adapter.config.context_length
+        length = self.forecaster.adapter.config.context_length
         there = panel[list(targets)].notna().to_numpy()
         count = np.vstack([np.zeros((1, len(targets)), np.int64), there.cumsum(axis=0)])
         begin = np.maximum(first[:-1], first[1:] - length)
@@ -233,7 +233,7 @@ class NewTables:
                 f"{file.path}: its rows are {table.freq} apart, those of {before['table']} "
                 f"{before['freq']}; forecast tables of different steps apart"
             )
-        known = self._forecaster.series.freq
+        known = self.forecaster.series.freq
         if known not in (None, table.freq):
             raise ForecasterError(
                 f"{file.path}: the forecaster does not fit: it was made from series that step by "
@@ -243,8 +243,8 @@ class NewTables:
 
     def _line(self, file: Partition, table: NewTable) -> dict[str, Any]:
         """A table in the survey."""
-        length = self._forecaster.adapter.config.context_length
-        series = self._forecaster.series
+        length = self.forecaster.adapter.config.context_length
+        series = self.forecaster.series
         pairs = set(zip(series.item_id, series.channel, strict=True))
         new = np.array(
             [[(str(item), name) not in pairs for name in table.targets] for item in table.items]
@@ -266,7 +266,7 @@ class NewTables:
 
     def _skipped(self, file: Partition, table: NewTable) -> list[dict[str, Any]]:
         """Series and targets that hold nothing to forecast from."""
-        length = self._forecaster.adapter.config.context_length
+        length = self.forecaster.adapter.config.context_length
         reason = f"no observed value in the last {length} steps"
         return [
             {

@@ -8,6 +8,7 @@ from tsmemory.pipelines.forecasting.params import ForecastingParams
 from tsmemory.pipelines.ingestion.params import IngestionParams
 from tsmemory.pipelines.lazy_types import ForecastTables, MemoryForecaster, Reading, ShardCache
 from tsmemory.resolvers import domain as domain_name
+from tsmemory.scaleout.config import IN_THIS_PROCESS, ShardsConfig
 from tsmemory.series.errors import first_of
 from tsmemory.series.partitions import Partitions
 
@@ -69,6 +70,7 @@ def forecast_new_tables(
     workspace: ShardCache,
     ingestion: IngestionParams,
     params: ForecastingParams,
+    shards: ShardsConfig = IN_THIS_PROCESS,
 ) -> ForecastTables:
     """Forecast every series of every table.
 
@@ -79,6 +81,7 @@ def forecast_new_tables(
         workspace: Where unfinished work is kept.
         ingestion: What their columns are and which repairs are asked for.
         params: Steps, levels and sizes.
+        shards: Who works through pieces of the tables.
 
     Returns:
         A table of forecasts for each table: ``item_id, timestamp, target_name, predictions`` (the
@@ -98,6 +101,7 @@ def forecast_new_tables(
         batch_size=params.batch_size,
         piece=params.shard_size,
         workspace=workspace,
+        sharing=shards,
     )
 
 

@@ -32,6 +32,7 @@ def create_pipeline(**_: Any) -> Pipeline:
                     "forecasting_workspace",
                     "params:ingestion",
                     "params:forecasting",
+                    "params:shards",
                 ],
                 outputs="forecasts",
                 name="forecast_new_tables",
