@@ -16,6 +16,7 @@ from tsmemory.pretraining.errors import PretrainingError
 from tsmemory.pretraining.recipe import describe_recipe, essence, recipe_digest
 from tsmemory.pretraining.training import Trainer, pretrain
 from tsmemory.scaleout.config import CommunicationConfig
+from tsmemory.scaleout.groups import Ranks
 from tsmemory.scaleout.parallel import fit_parallel
 
 BY_GROUPS = CommunicationConfig(reduce="hierarchical", group_size=1, bucket_cap_mb=0.01)
@@ -204,6 +205,21 @@ def test_the_recipe_of_a_checkpoint_knows_what_changes_weights(recipe):
     assert digest_of(recipe, communication=APART, devices=2) != apart
     fp16 = CommunicationConfig(compression="fp16")
     assert digest_of(recipe, communication=fp16) not in (plain, apart)
+    patient = replace(APART, timeout_minutes=5.0)
+    assert digest_of(recipe, communication=patient) == apart
+    for change in ({"check_every": 4}, {"accumulate": 2}):
+        assert digest_of(recipe, **change) == plain
+        assert digest_of(recipe, communication=APART, **change) != apart
+        assert digest_of(recipe, communication=fp16, **change) == digest_of(
+            recipe, communication=fp16
+        )
+
+
+def test_the_ranks_of_a_launcher_are_those_of_the_checkpoint(recipe, tmp_path):
+    for communication, kept in ((CommunicationConfig(), None), (APART, 3)):
+        ranks = Ranks(size=3, communication=communication)
+        trainer = Trainer(recipe.task(tmp_path, communication=communication), ranks)
+        assert trainer.checkpoints.recipe["training"].get("ranks") == kept
 
 
 def test_recipes_without_the_new_settings_are_as_they_were():

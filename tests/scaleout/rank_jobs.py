@@ -27,16 +27,19 @@ EXACT = {
         reduce="hybrid", group_size=2, bucket_cap_mb=1e-4, hybrid_mb=2e-4
     ),
     "post-local, not yet": CommunicationConfig(average_every=3, group_size=1),
-    "powersgd, not yet": CommunicationConfig(compression="powersgd"),
 }
 ROUGH = {
     "fp16": CommunicationConfig(compression="fp16"),
     "fp16, hierarchical": CommunicationConfig(
         compression="fp16", reduce="hierarchical", group_size=2
     ),
-    "powersgd": CommunicationConfig(compression="powersgd", powersgd_rank=1, powersgd_start=2),
     "post-local": CommunicationConfig(average_every=3, average_after=2, group_size=2),
 }
+LATE = CommunicationConfig(compression="powersgd", powersgd_rank=1)
+if not torch.cuda.is_available():  # PyTorch's hook does not work on the CPU of such a machine
+    EXACT["powersgd, not yet"] = LATE
+    ROUGH["powersgd"] = replace(LATE, powersgd_start=2)
+    ROUGH["powersgd, small buckets"] = replace(LATE, powersgd_start=2, bucket_cap_mb=1e-4)
 
 
 def network(seed: int) -> nn.Module:
@@ -128,6 +131,11 @@ def whole_check(ranks: Ranks, names: list[str]) -> dict[str, object]:
     found["agreed"] = gather(ranks, np.array([float(ranks.agree(ranks.rank + 10))]))
     found["seeds"] = gather(ranks, np.array([float(ranks.seed(3))]))
     found["resumed"] = gather(ranks, flat(_resumed(ranks)))
+    if "powersgd" in names:
+        late = replace(ranks, communication=LATE)
+        found["powersgd, resumed"] = gather(ranks, flat(train(late, first=100)))
+    once = Groups.of(_by_twos(ranks)) is Groups.of(_by_twos(ranks))
+    found["groups made once"] = gather(ranks, np.array([float(once)]))
     ranks.wait()
     return found
 

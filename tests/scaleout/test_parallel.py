@@ -8,6 +8,7 @@ import rank_jobs
 import torch
 
 from tsmemory.errors import UserError
+from tsmemory.scaleout.config import CommunicationConfig
 from tsmemory.scaleout.errors import ScaleoutError
 from tsmemory.scaleout.groups import Ranks
 from tsmemory.scaleout.parallel import fit_parallel
@@ -28,9 +29,13 @@ def test_one_device_runs_here_alone():
     assert not torch.distributed.is_initialized()
 
 
-def test_spawned_ranks_join_this_process(mapped):
+def test_spawned_ranks_join_this_process(mapped, caplog):
     threads = torch.get_num_threads()
-    found = fit_parallel(rank_jobs.describe, {"mapped": mapped}, devices=2)
+    lone_group = CommunicationConfig(reduce="hierarchical")
+    found = fit_parallel(
+        rank_jobs.describe, {"mapped": mapped}, devices=2, communication=lone_group
+    )
+    assert [text for text in caplog.messages if "changes nothing with 2 ranks" in text]
     told = found["told"]
     assert told[:, :3].tolist() == [[0, 2, 2], [1, 2, 2]]
     assert told[0, 4] == os.getpid() != told[1, 4]
@@ -40,10 +45,13 @@ def test_spawned_ranks_join_this_process(mapped):
     assert "GLOO_SOCKET_IFNAME" not in os.environ
 
 
-def test_another_rank_s_failure_is_told_in_its_own_words():
+def test_another_rank_s_failure_is_told_in_its_own_words(capfd):
     with pytest.raises(ScaleoutError, match=r"(?s)rank 1 of 2 has failed:.*a rank's own trouble"):
         fit_parallel(rank_jobs.fail_at, 1, devices=2)
     assert not torch.distributed.is_initialized()
+    said = capfd.readouterr().err  # where the first rank may not come to tell
+    assert "Rank 1 has failed:" in said
+    assert "a rank's own trouble" in said
 
 
 def test_a_killed_rank_is_named():

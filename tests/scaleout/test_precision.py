@@ -98,6 +98,22 @@ def test_overflown_gradients_move_nothing_and_lower_the_scale():
     assert again.state_dict() == precision.state_dict()
 
 
+@pytest.mark.parametrize("bad", [torch.inf, torch.nan])
+def test_a_step_that_one_optimiser_cannot_take_is_left_out_by_all(bad):
+    one, other = nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(1))
+    optimisers = [torch.optim.AdamW([w], lr=0.1, weight_decay=0.5) for w in (one, other)]
+    precision = Precision("float16", "cpu")
+    before = precision.state_dict()["scale"]
+    precision.backward(bad * one.sum() + other.sum())
+    precision.step(optimisers, [one, other], clip=1.0)
+    assert (float(one.detach()), float(other.detach())) == (1.0, 1.0)
+    assert precision.state_dict()["scale"] == before / 2
+    assert (one.grad, other.grad) == (None, None)
+    precision.backward(one.sum() + other.sum())
+    precision.step(optimisers, [one, other], clip=1.0)
+    assert float(one.detach()) == float(other.detach()) < 1
+
+
 def test_several_optimisers_share_one_clipping():
     one, other = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
     optimisers = [torch.optim.SGD([weight], lr=1.0) for weight in (one, other)]

@@ -180,6 +180,7 @@ class TrainingConfig:
                 f"device {self.device} cannot be shared by {self.devices} ranks: set device to "
                 "cuda, which gives each rank a device of its own, or to cpu"
             )
+        self.communication.check_training(devices=self.devices, precision=self.precision)
 
 
 @dataclass(frozen=True)

@@ -158,6 +158,7 @@ class TrainingConfig:
                 f"device {self.device} cannot be shared by {self.devices} ranks: set device to "
                 "cuda, which gives each rank a device of its own"
             )
+        self.communication.check_training(devices=self.devices, precision=self.precision)
         if self.accumulate * self.devices > self.batch:
             raise ValueError(
                 f"a batch of {self.batch} windows is too small for accumulate {self.accumulate} "

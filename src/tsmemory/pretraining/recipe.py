@@ -19,7 +19,8 @@ from tsmemory.pretraining.errors import PretrainingError
 _SHARES = ("families", "contexts")
 # What the weights of a step do not depend on. The number of steps is among it: rates rise and stay
 # the same way for any number, so that a run may be prolonged from before they fall. Ranks and
-# micro-batches are too: they change the rounding alone, and a run may go on with others.
+# micro-batches are too: they change the rounding alone, and a run may go on with others. Not so
+# where ranks exchange less than all gradients: see `essence`.
 _FREE = ("steps", "check_every", "held_out", "accumulate", "devices", "communication")
 
 
@@ -44,13 +45,23 @@ def recipe_digest(recipe: Mapping[str, Any]) -> str:
     return digest(essence(recipe))
 
 
-def essence(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """A recipe without what the weights of a step do not depend on."""
+def essence(recipe: Mapping[str, Any], ranks: int | None = None) -> dict[str, Any]:
+    """A recipe without what the weights of a step do not depend on.
+
+    Args:
+        recipe: Of :func:`describe_recipe`.
+        ranks: That train; ``None`` takes the recipe's devices, which a launcher does not heed.
+    """
     training = {n: value for n, value in recipe["training"].items() if n not in _FREE}
     training["device"] = torch.device(training["device"]).type
-    communication = recipe["training"]["communication"]
+    communication = dict(recipe["training"]["communication"])
+    del communication["timeout_minutes"]
     if communication["compression"] != "none" or communication["average_every"] > 1:
-        training |= {name: recipe["training"][name] for name in ("devices", "communication")}
+        number = recipe["training"]["devices"] if ranks is None else ranks
+        training |= {"ranks": number, "communication": communication}
+    if communication["average_every"] > 1:
+        # Every check averages all weights, and micro-batches say which windows a rank learns from.
+        training |= {name: recipe["training"][name] for name in ("check_every", "accumulate")}
     given = recipe["optimiser"]
     optimiser = {n: value for n, value in given.items() if (n, value) != ("base_batch", None)}
     return {**recipe, "optimiser": optimiser, "training": training}

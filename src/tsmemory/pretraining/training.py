@@ -59,8 +59,9 @@ class Trainer:
     """A pretraining run, as one rank sees it; the first one judges, logs and writes.
 
     The same call after a kill goes on from the latest checkpoint and ends with the weights of an
-    uninterrupted run, to the bit. A call with more steps goes on from the last checkpoint before
-    the rate fell.
+    uninterrupted run, to the bit. Not so with ``average_every`` above 1, since only the first
+    rank's moments are kept, and with PowerSGD, since what it has missed is not kept and it starts
+    anew. A call with more steps goes on from the last checkpoint before the rate fell.
 
     Attributes:
         model: The network.
@@ -97,7 +98,7 @@ class Trainer:
         rate = scaled_rate(self.optimiser.learning_rate, config.batch, self.optimiser.base_batch)
         self.schedule = replace(self.optimiser, learning_rate=rate)
         recipe = describe_recipe(task.model, task.corpus, self.optimiser, config)
-        self.checkpoints = Checkpoints(task.folder, essence(recipe))
+        self.checkpoints = Checkpoints(task.folder, essence(recipe, self.ranks.size))
         self.step = 0
         self.seconds = 0.0
         self.curve: list[Point] = []

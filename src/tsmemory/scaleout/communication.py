@@ -17,6 +17,7 @@ from torch.distributed.algorithms.ddp_comm_hooks.powerSGD_hook import PowerSGDSt
 from torch.futures import Future
 from torch.nn.parallel import DistributedDataParallel
 
+from tsmemory.scaleout.errors import ScaleoutError
 from tsmemory.scaleout.groups import Groups, Ranks
 
 M = TypeVar("M", bound=nn.Module)
@@ -53,6 +54,9 @@ class SharedModel:
                 gradients are wanted of has to be computed in it.
             first_step: Steps done before, in a training that goes on.
             some_unused: Whether a step may leave parameters without a gradient.
+
+        Raises:
+            ScaleoutError: PowerSGD between ranks on the CPU of a machine with a GPU.
         """
         self.model, self.ranks = model, ranks
         self._call = _Called(model, call)
@@ -88,6 +92,8 @@ class SharedModel:
 
     def _connect(self, some_unused: bool) -> DistributedDataParallel:
         config = self.ranks.communication
+        if config.compression == "powersgd":
+            _refuse_to_wait_for_a_gpu(self.ranks.device)
         ddp = DistributedDataParallel(
             self._call,
             bucket_cap_mb=config.bucket_cap_mb,
@@ -105,10 +111,24 @@ class SharedModel:
                 matrix_approximation_rank=config.powersgd_rank,
                 start_powerSGD_iter=config.powersgd_start,
             )
-            ddp.register_comm_hook(low_rank, powerSGD_hook)
+            # Its memory is laid out by buckets, which DDP lays out anew after the first step.
+            low_rank.iter = min(self._step, config.powersgd_start - 2)
+            on_gpu = torch.device(self.ranks.device).type == "cuda"
+            ddp.register_comm_hook(low_rank, powerSGD_hook if on_gpu else low_rank_in_turn)
         elif config.reduce != "plain" or config.compression != "none":
             ddp.register_comm_hook(Exchange(self.ranks), exchange)
         return ddp
+
+
+def _refuse_to_wait_for_a_gpu(device: str) -> None:
+    # PyTorch's hook synchronises the bucket's device wherever there is a GPU, and cannot if that
+    # is the CPU.
+    if torch.device(device).type != "cuda" and torch.cuda.is_available():
+        raise ScaleoutError(
+            f"compression powersgd does not work with device {device} on a machine that has a GPU: "
+            "use device cuda, hide the GPU with CUDA_VISIBLE_DEVICES=, or choose another "
+            "compression"
+        )
 
 
 class _Called(nn.Module):
@@ -178,6 +198,21 @@ def exchange(state: Exchange, bucket: GradBucket) -> Future[Tensor]:
         return state.sum(whole.div_(state.ranks.size), whole.nbytes)
     half = whole.div_(state.ranks.size).to(torch.float16)
     return state.sum(half, whole.nbytes).then(lambda done: whole.copy_(done.value()))
+
+
+def low_rank_in_turn(state: PowerSGDState, bucket: GradBucket) -> Future[Tensor]:
+    """PowerSGD of one bucket after the other, for ranks on CPUs.
+
+    A bucket takes three exchanges. Those of several at once come in one order on a GPU; with gloo
+    every rank has its own order, and what they add up does not belong together.
+
+    Args:
+        state: PyTorch's.
+        bucket: Gradients, in one dimension.
+    """
+    future = powerSGD_hook(state, bucket)
+    future.wait()
+    return future
 
 
 @torch.no_grad()

@@ -17,7 +17,8 @@ class CommunicationConfig:
             hierarchical for small buckets and plain for large ones. All three give the same mean.
         group_size: Ranks in a group, consecutive ones; ``None`` takes the ranks of one machine.
         hybrid_mb: Buckets of at most this many MiB are small.
-        bucket_cap_mb: Gradients are packed into buckets of this many MiB, each sent at once.
+        bucket_cap_mb: Gradients are packed into buckets of this many MiB, each sent at once;
+            ``None`` leaves it to DDP, which takes 1 for the first bucket and 25 for the others.
         compression: ``fp16`` halves what is sent. ``powersgd`` sends low-rank factors of matrices
             and keeps what they miss for the next step; it is not exact.
         powersgd_rank: Rank of those factors.
@@ -34,18 +35,19 @@ class CommunicationConfig:
     reduce: Literal["plain", "hierarchical", "hybrid"] = "plain"
     group_size: int | None = None
     hybrid_mb: float = 1.0
-    bucket_cap_mb: float = 25.0
+    bucket_cap_mb: float | None = None
     compression: Literal["none", "fp16", "powersgd"] = "none"
     powersgd_rank: int = 2
     powersgd_start: int = 100
     average_every: int = 1
     average_after: int = 100
-    timeout_minutes: float = 60.0
+    timeout_minutes: float = field(default=60.0, metadata=_NO_EFFECT)
 
     def __post_init__(self) -> None:
         for name in ("hybrid_mb", "bucket_cap_mb", "powersgd_rank", "timeout_minutes"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} must be above 0, got {value}")
         for name, least in (("average_every", 1), ("average_after", 0), ("powersgd_start", 2)):
             if getattr(self, name) < least:  # DDP lays its buckets out anew after the first step
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
@@ -60,6 +62,33 @@ class CommunicationConfig:
             raise ValueError(
                 "average_every above 1 already spares most of what is sent between groups: leave "
                 "reduce at plain and compression at none with it"
+            )
+
+    @property
+    def by_groups(self) -> bool:
+        """Whether groups of ranks are needed."""
+        return self.reduce != "plain" or self.average_every > 1
+
+    def check_training(self, *, devices: int, precision: str) -> None:
+        """Refuse what a training cannot be exchanged with.
+
+        Args:
+            devices: Ranks, unless a launcher counts them.
+            precision: In which the training multiplies.
+
+        Raises:
+            ValueError: Groups do not come out even, or what overflows would be remembered.
+        """
+        size = self.group_size
+        if self.by_groups and devices > 1 and size is not None and devices % size:
+            raise ValueError(
+                f"{devices} devices do not fall into groups of {size}: set "
+                f"communication.group_size to a divisor of {devices}"
+            )
+        if self.compression == "powersgd" and precision == "float16":
+            raise ValueError(
+                "compression powersgd keeps what it misses of gradients, for ever once they "
+                "overflow float16: use precision bfloat16 or float32 with it"
             )
 
 

@@ -1,5 +1,6 @@
 """The ranks that train together, and groups of them."""
 
+import logging
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -12,6 +13,8 @@ from tsmemory.scaleout.config import CommunicationConfig
 from tsmemory.scaleout.errors import ScaleoutError
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Ranks:
         device: Where this rank computes.
         local_size: Ranks on this machine.
         communication: How gradients are exchanged.
+        made: Groups of these ranks by their size, as far as they have been asked for.
     """
 
     rank: int = 0
@@ -45,6 +49,7 @@ class Ranks:
     device: str = "cpu"
     local_size: int = 1
     communication: CommunicationConfig = field(default_factory=CommunicationConfig)
+    made: dict[int, "Groups"] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def is_first(self) -> bool:
@@ -92,7 +97,7 @@ class Ranks:
     def wait(self) -> None:
         """Go on when every rank has come to this point."""
         if self.size > 1:
-            dist.monitored_barrier()
+            self.sum(np.zeros(1))  # monitored_barrier refuses ranks that have NCCL beside gloo
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,7 @@ class Groups:
 
     @classmethod
     def of(cls, ranks: Ranks) -> "Groups":
-        """Make the groups; every rank has to call it.
+        """The groups, which are made at the first call; every rank has to make that.
 
         Args:
             ranks: Among whom a process group exists already.
@@ -122,11 +127,14 @@ class Groups:
             ScaleoutError: Groups of the asked size do not come out even.
         """
         size = check_group_size(ranks)
-        firsts = range(0, ranks.size, size)
-        made = {first: dist.new_group(range(first, first + size)) for first in firsts}
-        leaders = dist.new_group(firsts)
-        leader = ranks.rank - ranks.rank % size
-        return cls(size, made[leader], leader, leaders if leader == ranks.rank else None)
+        if size not in ranks.made:
+            firsts = range(0, ranks.size, size)
+            made = {first: dist.new_group(range(first, first + size)) for first in firsts}
+            leaders = dist.new_group(firsts)
+            leader = ranks.rank - ranks.rank % size
+            own = leaders if leader == ranks.rank else None
+            ranks.made[size] = cls(size, made[leader], leader, own)
+        return ranks.made[size]
 
 
 def check_group_size(ranks: Ranks) -> int:
@@ -142,3 +150,27 @@ def check_group_size(ranks: Ranks) -> int:
             f"to a divisor of {ranks.size}"
         )
     return size
+
+
+def warn_of_idle_groups(ranks: Ranks) -> None:
+    """Say where groups were asked for that change nothing, as one group of all ranks does.
+
+    Raises:
+        ScaleoutError: Groups of the asked size do not come out even.
+    """
+    config = ranks.communication
+    if ranks.size == 1 or not config.by_groups:
+        return
+    size, least = check_group_size(ranks), 1 if config.average_every > 1 else 2
+    if least <= size < ranks.size:
+        return
+    asked = f"reduce {config.reduce}" if least == 2 else f"average_every {config.average_every}"
+    logger.warning(
+        "communication.%s changes nothing with %d ranks in groups of %d: set "
+        "communication.group_size to a divisor of the number of ranks from %d to half of it%s",
+        asked,
+        ranks.size,
+        size,
+        least,
+        ", which takes 4 ranks at least" if least == 2 else "",
+    )

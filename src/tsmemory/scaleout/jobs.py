@@ -1,10 +1,13 @@
 """A function that several processes run together, and how they meet for it."""
 
 import json
+import logging
+import os
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import TypeVar
@@ -13,9 +16,10 @@ import torch
 import torch.distributed as dist
 from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined]
 
+from tsmemory.fingerprint import code_digest
 from tsmemory.scaleout.config import CommunicationConfig
 from tsmemory.scaleout.errors import ScaleoutError
-from tsmemory.scaleout.groups import Ranks
+from tsmemory.scaleout.groups import Ranks, warn_of_idle_groups
 from tsmemory.scaleout.payload import pack, unpack
 
 T = TypeVar("T")
@@ -26,6 +30,9 @@ _HEADER = "header"
 _FAILED = "failed"
 _END = "end"
 _FAREWELL_SECONDS = 30.0
+_WATCH_SECONDS = 1.0
+_GRACE_SECONDS = 60.0  # for a rank that has trouble of its own to tell, or a file to write
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,7 @@ class Job:
         size: Number of processes.
         local_rank: Number of this process on its machine.
         local_size: Processes on this machine.
-        lost: Tells why a process has ended, where that can be known.
+        lost: Tells why a process has ended, or ends within seconds, where that can be known.
     """
 
     store: Store
@@ -46,7 +53,8 @@ class Job:
     size: int
     local_rank: int
     local_size: int
-    lost: Callable[[], str | None] = field(default=lambda: None)
+    lost: Callable[[float], str | None] = field(default=lambda seconds: None)
+    _asking: threading.Lock = field(default_factory=threading.Lock, init=False, compare=False)
 
     def lead(
         self,
@@ -67,22 +75,29 @@ class Job:
             What it returned here.
 
         Raises:
-            ScaleoutError: Another rank has failed.
+            ScaleoutError: Another rank has failed, or lacks a device or the same code.
         """
-        header = {"device": device, "communication": asdict(communication)}
-        self.store.set(_HEADER, json.dumps(header))
-        ranks = self._ranks(device, communication)
-        with self._joined(ranks):
+        about = {"device": device, "communication": asdict(communication)}
+        self.store.set(_HEADER, json.dumps({"code": code_digest(), **about}))
+        with ExitStack() as group:
             try:
+                ranks = self._ranks(device, communication)
+                warn_of_idle_groups(ranks)
+                self._meet(communication.timeout_minutes)
+                group.enter_context(self._joined(ranks))
                 same = self.local_size == self.size
                 ranks.agree(pack((function, task), same_machine=same))
-                return function(ranks, task)
-            except ScaleoutError:
-                raise
-            except RuntimeError as error:  # a lost connection is one; the cause may be elsewhere
-                if cause := self.failure():
+                result = function(ranks, task)
+            except Exception as error:
+                # A lost connection is a RuntimeError; its cause may be elsewhere.
+                cause = self.failure() if isinstance(error, RuntimeError) else None
+                self._tell()
+                if cause is not None:
                     raise ScaleoutError(cause) from error
                 raise
+        if cause := self.failure(0.0):
+            raise ScaleoutError(cause)
+        return result
 
     def follow(self) -> bool:
         """Run the first rank's function as another one.
@@ -91,45 +106,117 @@ class Job:
             Whether it has come to its end here; else the first rank knows why not.
         """
         header = json.loads(self.store.get(_HEADER))
-        ranks = self._ranks(header["device"], CommunicationConfig(**header["communication"]))
-        with self._joined(ranks):
+        with ExitStack() as group:
             try:
+                _refuse_other_code(header["code"])
+                communication = CommunicationConfig(**header["communication"])
+                ranks = self._ranks(header["device"], communication)
+                self._meet(communication.timeout_minutes)
+                group.enter_context(self._joined(ranks))
                 function, task = unpack(ranks.agree(b""))
                 function(ranks, task)
             except Exception:
-                # Before connections close: the first rank looks here when it loses one.
-                self.store.compare_set(_FAILED, "", f"{self.rank}\n{traceback.format_exc()}")
+                # Before connections close: the first rank looks there when it loses one.
+                if self._tell():
+                    logger.error("Rank %d has failed:\n%s", self.rank, traceback.format_exc())
                 return False
         return True
 
     def _ranks(self, device: str, communication: CommunicationConfig) -> Ranks:
         if torch.device(device).type == "cuda":
+            if (there := torch.cuda.device_count()) < self.local_size:
+                raise ScaleoutError(
+                    f"{self.local_size} ranks were started on a machine with {there} CUDA devices: "
+                    "start at most one for each (torchrun's --nproc-per-node), or set device to "
+                    "cpu"
+                )
             device = f"cuda:{self.local_rank}"
             torch.cuda.set_device(self.local_rank)
         return Ranks(self.rank, self.size, device, self.local_size, communication)
+
+    def _meet(self, minutes: float) -> None:
+        """Go on when every rank can: connecting to one that does not come has no end.
+
+        Raises:
+            ScaleoutError: One of them has failed, or does not come.
+        """
+        self.store.set(f"here/{self.rank}", "")
+        everyone = [f"here/{rank}" for rank in range(self.size)]
+        latest = time.monotonic() + 60 * minutes
+        while not self.store.check(everyone):
+            if cause := self.failure(POLL_SECONDS):
+                raise ScaleoutError(cause)
+            if time.monotonic() > latest:
+                raise ScaleoutError(
+                    f"not all of {self.size} ranks have come within {minutes:g} minutes: start "
+                    "them together, or raise communication.timeout_minutes"
+                )
+            time.sleep(POLL_SECONDS)
 
     @contextmanager
     def _joined(self, ranks: Ranks) -> Iterator[None]:
         """A process group for as long as the function runs."""
         cuda = ranks.device.startswith("cuda")
-        dist.init_process_group(
-            "cpu:gloo,cuda:nccl" if cuda else "gloo",
-            store=PrefixStore("group", self.store),
-            rank=self.rank,
-            world_size=self.size,
-            timeout=timedelta(minutes=ranks.communication.timeout_minutes),
-        )
+        with self._watching() if cuda else nullcontext():
+            dist.init_process_group(
+                "cpu:gloo,cuda:nccl" if cuda else "gloo",
+                store=PrefixStore("group", self.store),
+                rank=self.rank,
+                world_size=self.size,
+                timeout=timedelta(minutes=ranks.communication.timeout_minutes),
+            )
+            try:
+                yield
+            finally:
+                dist.destroy_process_group()
+
+    @contextmanager
+    def _watching(self) -> Iterator[None]:
+        """End this process some time after another rank has failed, unless it is done by then.
+
+        NCCL does not notice the failure, and what waits for a GPU cannot be interrupted.
+        """
+        done = threading.Event()
+
+        def watch() -> None:
+            while not done.wait(_WATCH_SECONDS):
+                if cause := self.failure(0.0):
+                    if not done.wait(_GRACE_SECONDS):
+                        logger.critical("Rank %d ends, since %s", self.rank, cause)
+                        os._exit(1)
+                    return
+
+        threading.Thread(target=watch, name="watch-ranks", daemon=True).start()
         try:
             yield
         finally:
-            dist.destroy_process_group()
+            done.set()
 
-    def failure(self) -> str | None:
-        """Why another rank has failed, if one has."""
-        if self.store.check([_FAILED]):
-            rank, _, text = self.store.get(_FAILED).decode().partition("\n")
-            return f"rank {rank} of {self.size} has failed:\n{text}"
-        return self.lost()
+    def _tell(self) -> bool:
+        """Tell all ranks of the error that is being handled; whether it is the first one."""
+        text = f"rank {self.rank} of {self.size} has failed:\n{traceback.format_exc()}"
+        return self.store.compare_set(_FAILED, "", text).decode() == text
+
+    def failure(self, seconds: float = 1.0) -> str | None:
+        """Why a rank has failed, if one has.
+
+        Args:
+            seconds: To wait for a process to end, where that can be known.
+        """
+        with self._asking:  # a process that has ended is told of once
+            if not self.store.check([_FAILED]):
+                if not (cause := self.lost(seconds)):
+                    return None
+                self.store.compare_set(_FAILED, "", cause)
+            return self.store.get(_FAILED).decode()
+
+
+def _refuse_other_code(code: str) -> None:
+    if code != code_digest():
+        raise ScaleoutError(
+            "this rank has another version of tsmemory, or of the libraries that it computes with, "
+            "than the first one: install the same on every machine, and do not edit it meanwhile"
+        )
 
 
 @dataclass

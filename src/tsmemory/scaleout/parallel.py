@@ -9,6 +9,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -83,15 +84,11 @@ def _lead_spawned(
         _follow_spawned, arguments, nprocs=devices - 1, join=False, daemon=True
     )
     try:
-        ready = [f"ready/{rank}" for rank in range(1, devices)]
-        while not store.check(ready):
-            if lost := _lost(helpers, POLL_SECONDS):
-                raise ScaleoutError(lost)
-        job = Job(store, 0, devices, 0, devices, lambda: _lost(helpers, 1.0))
+        job = Job(store, 0, devices, 0, devices, partial(_lost, helpers))
         result = job.lead(function, task, device, communication)
         while any(process.is_alive() for process in helpers.processes):
-            if lost := _lost(helpers, POLL_SECONDS):
-                raise ScaleoutError(job.failure() or lost)
+            if cause := job.failure(POLL_SECONDS):
+                raise ScaleoutError(cause)
         return result
     finally:
         for process in helpers.processes:
@@ -104,7 +101,6 @@ def _follow_spawned(index: int, port: int, size: int, threads: int) -> None:
     torch.set_num_threads(threads)
     rank = index + 1
     store = TCPStore("127.0.0.1", port, is_master=False)
-    store.set(f"ready/{rank}", "")
     if not Job(store, rank, size, rank, size).follow():
         raise SystemExit(1)
 

@@ -53,6 +53,8 @@ class Precision:
         """Unscale gradients, clip them all together, move the weights, and forget the gradients.
 
         A step whose gradients have overflown float16 is left out, and later ones are scaled less.
+        It is left out by all optimisers, also where one alone has such gradients: they are clipped
+        together, so that the others' would be multiplied by a factor that is not a number.
 
         Args:
             optimisers: Of different weights.
@@ -61,9 +63,11 @@ class Precision:
         """
         for optimiser in optimisers:
             self._scaler.unscale_(optimiser)
-        torch.nn.utils.clip_grad_norm_(weights, clip)
+        norm = torch.nn.utils.clip_grad_norm_(weights, clip)
+        overflown = self._scaler.is_enabled() and not bool(torch.isfinite(norm))
         for optimiser in optimisers:
-            self._scaler.step(optimiser)
+            if not overflown:
+                self._scaler.step(optimiser)
             optimiser.zero_grad()
         self._scaler.update()
 
