@@ -27,6 +27,9 @@ from tsmemory.pretraining.config import (
         (lambda: TrainingConfig(batch=8, accumulate=3, devices=3), "batch of 8 windows is too"),
         (lambda: TrainingConfig(device="cuda:1", devices=2), "cuda:1 cannot be shared by 2 ranks"),
         (lambda: OptimiserConfig(base_batch=0), "base_batch must be above 0"),
+        (lambda: OptimiserConfig(betas=(0.9, 1.0)), "betas must lie in"),
+        (lambda: OptimiserConfig(kind="lamb", adamw_rate=0), "adamw_rate must be above 0"),
+        (lambda: OptimiserConfig(kind="muon", adamw_rate=0.1), "adamw_rate belongs to kind lars"),
     ],
 )
 def test_impossible_settings_are_refused(make, said):

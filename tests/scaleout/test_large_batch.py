@@ -79,6 +79,18 @@ def test_what_has_no_scale_of_its_own_moves_by_adamw(kind):
 
 
 @pytest.mark.parametrize("kind", LAYERED)
+def test_adamw_may_have_a_rate_of_its_own(kind):
+    pytest.importorskip("pytorch_optimizer")
+    config = OptimizerConfig(kind, learning_rate=0.1, adamw_rate=0.3)
+    optimisers = build_optimizers(Network(), config)
+    adamw, layered = optimisers
+    for rate in (0.1, 0.05):  # the whole rate, as at first, and half of it
+        assert [group["lr"] for group in adamw.param_groups] == pytest.approx([3 * rate] * 2)
+        assert [group["lr"] for group in layered.param_groups] == [rate]
+        set_rate(optimisers, 0.05)
+
+
+@pytest.mark.parametrize("kind", LAYERED)
 def test_models_of_layers_alone_or_without_any(kind):
     pytest.importorskip("pytorch_optimizer")
     assert len(build_optimizers(nn.Linear(3, 3, bias=False), OptimizerConfig(kind))) == 1

@@ -85,6 +85,10 @@ class OptimiserConfig:
         weight_decay: Decoupled weight decay of matrices; biases, norms and embeddings have none.
         gradient_clip: Largest norm of a gradient.
         average: Decay of the exponential moving average of the weights, which is what is kept.
+        betas: Decays of AdamW's and LAMB's moments; the first is LARS's momentum. With large
+            batches there are few steps to remember, and smaller ones learn faster.
+        adamw_rate: Peak rate of what ``lars`` and ``lamb`` leave to AdamW, scaled as
+            ``learning_rate`` is; ``None`` takes that one.
     """
 
     __pydantic_config__: ClassVar = _STRICT
@@ -97,6 +101,8 @@ class OptimiserConfig:
     weight_decay: float = 0.01
     gradient_clip: float = 1.0
     average: float = 0.998
+    betas: tuple[float, float] = (0.9, 0.98)
+    adamw_rate: float | None = None
 
     def __post_init__(self) -> None:
         _positive(self, "learning_rate", "gradient_clip")
@@ -106,6 +112,15 @@ class OptimiserConfig:
         _share(self, "decay")
         if not 0 <= self.average < 1:
             raise ValueError(f"average must lie in [0, 1), got {self.average}")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas must lie in [0, 1), got {list(self.betas)}")
+        if self.adamw_rate is not None:
+            _positive(self, "adamw_rate")
+            if self.kind not in ("lars", "lamb"):
+                raise ValueError(
+                    f"adamw_rate belongs to kind lars or lamb, and kind is {self.kind}: set "
+                    "learning_rate, or leave adamw_rate out"
+                )
 
 
 @dataclass(frozen=True)

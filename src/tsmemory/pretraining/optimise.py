@@ -8,8 +8,6 @@ from torch import Tensor, nn
 from tsmemory.pretraining.config import OptimiserConfig
 from tsmemory.scaleout.large_batch import OptimizerConfig, Weights, build_optimizers, warming
 
-_BETAS = (0.9, 0.98)
-
 
 def build_optimisers(model: nn.Module, config: OptimiserConfig) -> list[torch.optim.Optimizer]:
     """Sort the parameters by what they are and give each group its optimiser.
@@ -27,13 +25,15 @@ def build_optimisers(model: nn.Module, config: OptimiserConfig) -> list[torch.op
             matrices.append(weight)
     if config.kind in ("lars", "lamb"):
         sorted_ = Weights.of(model, plain=rest)
-        rate, decay = config.learning_rate, config.weight_decay
-        return build_optimizers(sorted_, OptimizerConfig(config.kind, rate, decay, _BETAS))
+        rule = OptimizerConfig(
+            config.kind, config.learning_rate, config.weight_decay, config.betas, config.adamw_rate
+        )
+        return build_optimizers(sorted_, rule)
     groups = [
         {"params": matrices, "weight_decay": config.weight_decay},
         {"params": rest, "weight_decay": 0.0},
     ]
-    adamw = torch.optim.AdamW(groups, lr=config.learning_rate, betas=_BETAS)
+    adamw = torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas)
     if not blocks:
         return [adamw]
     muon = torch.optim.Muon(

@@ -23,6 +23,9 @@ _SHARES = ("families", "contexts")
 # where ranks exchange less than all gradients: see `essence`.
 _FREE = ("steps", "check_every", "held_out", "accumulate", "devices", "communication")
 
+# Settings that came later, and what they were before: checkpoints from then are as good.
+_LATER = {"base_batch": None, "betas": [0.9, 0.98], "adamw_rate": None}
+
 
 def describe_recipe(
     model: ModelConfig, corpus: CorpusConfig, optimiser: OptimiserConfig, training: TrainingConfig
@@ -35,7 +38,7 @@ def describe_recipe(
     return {
         "model": asdict(model),
         "corpus": {**asdict(corpus), **shares},
-        "optimiser": asdict(optimiser),
+        "optimiser": {**asdict(optimiser), "betas": list(optimiser.betas)},
         "training": asdict(training),
     }
 
@@ -63,7 +66,7 @@ def essence(recipe: Mapping[str, Any], ranks: int | None = None) -> dict[str, An
         # Every check averages all weights, and micro-batches say which windows a rank learns from.
         training |= {name: recipe["training"][name] for name in ("check_every", "accumulate")}
     given = recipe["optimiser"]
-    optimiser = {n: value for n, value in given.items() if (n, value) != ("base_batch", None)}
+    optimiser = {n: value for n, value in given.items() if _LATER.get(n, ...) != value}
     return {**recipe, "optimiser": optimiser, "training": training}
 
 

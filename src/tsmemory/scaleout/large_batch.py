@@ -11,6 +11,8 @@ from tsmemory.scaleout.errors import ScaleoutError
 
 Kind = Literal["adamw", "lars", "lamb"]
 
+_SHARE = "share_of_rate"
+
 
 @dataclass(frozen=True)
 class OptimizerConfig:
@@ -23,12 +25,15 @@ class OptimizerConfig:
             a share of the norm of its weights.
         weight_decay: Of matrices; biases and norms have none.
         betas: Decays of the first and second moments. ``lars`` takes the first as its momentum.
+        adamw_rate: Rate of what ``lars`` and ``lamb`` leave to AdamW, in whose steps a rate means
+            something else; ``None`` takes ``learning_rate``.
     """
 
     kind: Kind = "adamw"
     learning_rate: float = 1e-3
     weight_decay: float = 0.0
     betas: tuple[float, float] = (0.9, 0.999)
+    adamw_rate: float | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ class Weights:
 def build_optimizers(
     model: nn.Module | Weights, config: OptimizerConfig
 ) -> list[torch.optim.Optimizer]:
-    """Give every weight its optimiser; all of them follow one rate.
+    """Give every weight its optimiser; all of them follow one schedule, see :func:`set_rate`.
 
     Args:
         model: A model before its first step, or its weights, sorted.
@@ -87,24 +92,28 @@ def build_optimizers(
     weights = model if isinstance(model, Weights) else Weights.of(model)
     layered = weights.layers if config.kind != "adamw" else []
     matrices = weights.zeros if layered else [*weights.layers, *weights.zeros]
+    own = config.adamw_rate if layered else None
     groups = [
         {"params": matrices, "weight_decay": config.weight_decay},
         {"params": weights.rest, "weight_decay": 0.0},
     ]
+    if own is not None:
+        groups = [{**group, _SHARE: own / config.learning_rate} for group in groups]
     filled = [group for group in groups if group["params"]]
     optimisers: list[torch.optim.Optimizer] = []
     if filled:
         optimisers.append(torch.optim.AdamW(filled, lr=config.learning_rate, betas=config.betas))
     if layered:
         optimisers.append(_layer_wise(layered, config))
+    set_rate(optimisers, config.learning_rate)
     return optimisers
 
 
 def set_rate(optimisers: Iterable[torch.optim.Optimizer], rate: float) -> None:
-    """Let all groups of all optimisers move at a rate."""
+    """Let all groups of all optimisers move at a rate, or at their own share of it."""
     for optimiser in optimisers:
         for group in optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get(_SHARE, 1.0)
 
 
 def scaled_rate(rate: float, batch: int, base_batch: int | None) -> float:
