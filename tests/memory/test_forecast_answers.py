@@ -10,6 +10,7 @@ from builders import LEVELS, seasonal_rows, series_of, windows_over
 from tsmemory.backbones import load_backbone
 from tsmemory.memory.forecasts import BackboneForecasts, forecast_windows
 from tsmemory.scaleout.content_cache import ContentCache
+from tsmemory.scaleout.payload import pack, unpack
 from tsmemory.scaleout.shards import ShardCache
 
 SHARD = 20
@@ -142,8 +143,9 @@ def test_artefact_and_answer_are_one_file(ask, answers, tmp_path):
     for folder in (tmp_path / "first", tmp_path / "second"):
         found, _ = ask()
         found.save_pretrained(folder)
-        (kept,) = answers.folder.glob("*/quantiles.npy")
-        assert os.path.samefile(folder / "quantiles.npy", kept)
+        for name in ("keys.npy", "quantiles.npy"):
+            (kept,) = answers.folder.glob(f"*/{name}")
+            assert os.path.samefile(folder / name, kept)
         loaded = BackboneForecasts.from_pretrained(folder)
         np.testing.assert_array_equal(loaded.quantiles, found.quantiles)
 
@@ -155,8 +157,16 @@ def test_shards_of_a_later_run_leave_a_linked_artefact_alone(ask, series, tmp_pa
     ask(answers=None, killed=True)
     loaded = BackboneForecasts.from_pretrained(tmp_path / "made")
     np.testing.assert_array_equal(loaded.quantiles, expected)
-    gathered = next((tmp_path / "workspace").glob("*/gathered.npy"))
-    assert not os.path.samefile(gathered, tmp_path / "made" / "quantiles.npy")
+    for name in ("keys.npy", "quantiles.npy"):
+        (gathered,) = (tmp_path / "workspace").glob(f"*/{name}")
+        assert not os.path.samefile(gathered, tmp_path / "made" / name)
+
+
+def test_other_processes_are_told_where_forecasts_lie(ask):
+    found, _ = ask(answers=None, killed=True)
+    packed = pack(found, same_machine=True)
+    assert len(packed) < found.quantiles.nbytes / 10  # and not sent a copy
+    np.testing.assert_array_equal(unpack(packed).quantiles, found.quantiles)
 
 
 def test_a_changed_part_is_saved_as_it_is(ask, tmp_path):

@@ -21,7 +21,8 @@ def test_defaults_are_those_of_the_model(defaults):
 @pytest.mark.parametrize(
     ("params", "said"),
     [
-        ({"ranks": 3}, "take an even number"),
+        ({"ranks": 5}, "take an even number"),
+        ({"ranks": 2}, "scaleout.ranks = 2: "),
         ({"steps": 0}, "scaleout.steps = 0: "),
         ({"slow_link": "slow"}, "scaleout.slow_link = 'slow': "),
         ({"rank": 4}, "did you mean scaleout.ranks?"),
@@ -49,7 +50,7 @@ def test_what_is_measured_is_drawn(monkeypatch):
         return found
 
     monkeypatch.setattr("tsmemory.scaleout.bench_communication.compare_ways", compare)
-    measured = nodes.measure_communication(ScaleoutParams(ranks=2, steps=3, slow_link=None))
-    assert asked == [(2, 3, None)]
+    measured = nodes.measure_communication(ScaleoutParams(ranks=6, steps=3, slow_link=None))
+    assert asked == [(6, 3, None)]
     (bars,) = nodes.plot_communication(measured).data
     assert (list(bars.y), list(bars.x)) == (["plain DDP"], [3.0])

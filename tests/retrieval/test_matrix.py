@@ -74,6 +74,17 @@ def test_no_query_is_no_neighbour():
     assert position.shape == square.shape == (0, 3)
 
 
+@pytest.mark.parametrize("kind", ["flat", "ivf", "hnsw"])
+def test_an_empty_group_has_no_neighbour(kind):
+    rng = np.random.default_rng(0)
+    index, queries, nothing = make_index(drawn(rng, 0), kind), drawn(rng, 4), np.zeros(4, np.int64)
+    found = search(index, queries, nothing, nothing, 3)
+    expected = search_admissible(index, queries, nothing, nothing, 3)
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("embargo", ["overlap", "causal", "self"])
 def test_a_gpu_finds_what_faiss_finds(embargo):

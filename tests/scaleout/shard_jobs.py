@@ -51,6 +51,13 @@ class Noted:
             time.sleep(60)
 
 
+@dataclass(frozen=True)
+class NotedOn(Noted):
+    """The same, and says on which device it does so."""
+
+    device: str = "cpu"
+
+
 def calls(folder: Path) -> dict[int, int]:
     """How often each shard was begun."""
     files = folder.glob("calls_*")

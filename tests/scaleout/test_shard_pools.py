@@ -10,11 +10,12 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from shard_jobs import Noted, calls, workers
+from shard_jobs import Noted, NotedOn, calls, workers
 
 from tsmemory.errors import UserError
 from tsmemory.scaleout.config import ShardsConfig
 from tsmemory.scaleout.errors import ScaleoutError
+from tsmemory.scaleout.shard_pools import ProcessPool
 from tsmemory.scaleout.shards import ShardCache, map_shards
 
 COUNT = 7
@@ -91,7 +92,11 @@ def test_a_failed_worker_costs_one_shard(tmp_path, config, trouble, cached):
     cache = ShardCache(tmp_path / "shards").open("one") if cached else None
     found = run(Noted(tmp_path, VALUES, trouble), config, cache)
     np.testing.assert_array_equal(found, expected())
-    assert calls(tmp_path) == dict.fromkeys(range(COUNT), 1) | {3: 2}
+    begun = calls(tmp_path)
+    assert begun.pop(3) == 2
+    # A Dask worker that dies may take with it what it had made just before and not sent yet.
+    lost = config.executor == "dask" and trouble == "kill" and not cached
+    assert sum(begun.values()) - (COUNT - 1) in ((0, 1) if lost else (0,))
 
 
 def test_a_shard_that_fails_too_often_is_named_and_the_others_stay(tmp_path):
@@ -121,7 +126,7 @@ def test_a_local_cluster_lives_as_long_as_the_work(tmp_path):
     found = run(Noted(tmp_path, VALUES, "kill"), config)
     np.testing.assert_array_equal(found, expected())
     assert len(workers(tmp_path)) >= 2
-    with pytest.raises(ScaleoutError, match="shard 3 could not be made"):
+    with pytest.raises(ScaleoutError, match=r"shard 3 .* tried as often as the cluster allows"):
         run(Noted(tmp_path, VALUES, "kill", times=9), config)
 
 
@@ -180,6 +185,36 @@ def test_a_cluster_that_is_not_there_is_named(tmp_path, monkeypatch):
     config = ShardsConfig("dask", address="tcp://127.0.0.1:9")
     with pytest.raises(ScaleoutError, match=r"tcp://127\.0\.0\.1:9.*shards\.address"):
         run(Noted(tmp_path, VALUES), config)
+
+
+def test_a_cluster_that_does_not_start_here_is_told(tmp_path, monkeypatch):
+    distributed = pytest.importorskip("distributed")
+
+    def fail(**_):
+        raise RuntimeError("Cluster failed to start: no port is free")
+
+    monkeypatch.setattr(distributed, "LocalCluster", fail)
+    with pytest.raises(ScaleoutError, match=r"on this machine: .*no port.*executor=processes"):
+        run(Noted(tmp_path, VALUES), ShardsConfig("dask", workers=2))
+
+
+@pytest.mark.parametrize(("device", "count"), [("cpu", 3), ("cuda:0", 1)])
+def test_a_device_is_shared_by_no_more_processes_than_asked_for(
+    tmp_path, monkeypatch, device, count
+):
+    asked = []
+
+    class Watched(ProcessPool):
+        def __init__(self, workers, work):
+            asked.append(workers)
+            super().__init__(workers, work)
+
+    monkeypatch.setattr("tsmemory.scaleout.shard_crew.ProcessPool", Watched)
+    monkeypatch.setattr("tsmemory.scaleout.shard_crew._processors", lambda: 3)
+    work = NotedOn(tmp_path, VALUES[:9], device=device)
+    for workers_wanted in (None, 2):
+        run(work, ShardsConfig("processes", workers=workers_wanted), count=4)
+    assert asked == [count, 2]
 
 
 def test_without_dask_the_extra_is_named(tmp_path, monkeypatch):

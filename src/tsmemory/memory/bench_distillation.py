@@ -26,6 +26,7 @@ from tsmemory.memory.split import Split
 from tsmemory.memory.training import distil_seeds
 from tsmemory.retrieval.datastore import Datastore
 from tsmemory.scaleout.large_batch import scaled_rate
+from tsmemory.scaleout.writing import write_whole
 from tsmemory.series.series_set import SeriesSet
 from tsmemory.series.windows import Windows
 from tsmemory.teacher.calibration import SpreadCalibration
@@ -193,7 +194,7 @@ def main(arguments: Sequence[str]) -> None:
         lines.append(line)
     table = pd.DataFrame(lines)
     if given.out is not None:
-        table.to_csv(given.out, index=False)
+        write_whole(given.out, table.to_csv(index=False))
     logger.info(table.to_string(index=False, float_format="%.5f"))
 
 

@@ -15,7 +15,8 @@ from tsmemory.fingerprint import digest
 from tsmemory.memory.origins import asked_at, window_origins
 from tsmemory.scaleout.config import ShardsConfig
 from tsmemory.scaleout.content_cache import ContentCache, link_or_save
-from tsmemory.scaleout.shards import Arrays, OpenShardCache, ShardCache, map_shards, room_for
+from tsmemory.scaleout.gathering import gather_shards
+from tsmemory.scaleout.shards import Arrays, ShardCache
 from tsmemory.series.series_set import Float, SeriesSet
 from tsmemory.series.windows import Windows
 
@@ -33,22 +34,22 @@ class BackboneForecasts:
             disk when loaded, so that only what is asked for is read.
         levels: Quantile levels.
         backbone: The backbone's fingerprint.
-        file: The file that ``quantiles`` is mapped from, where it will never change: saving links
-            to it instead of copying it.
+        folder: The folder with the files that both are mapped from, where they will never change:
+            saving links to them instead of copying them.
     """
 
     keys: Float
     quantiles: Float
     levels: tuple[float, ...]
     backbone: str
-    file: Path | None = field(default=None, compare=False)
+    folder: Path | None = field(default=None, compare=False)
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def up_to(self, horizon: int) -> "BackboneForecasts":
         """The first ``horizon`` steps of the same forecasts."""
-        return replace(self, quantiles=self.quantiles[:, :, :horizon], file=None)
+        return replace(self, quantiles=self.quantiles[:, :, :horizon])
 
     def summary(self) -> dict[str, Any]:
         """Shapes and origin, for the catalog's preview."""
@@ -64,8 +65,9 @@ class BackboneForecasts:
         """Write ``config.json``, ``keys.npy`` and ``quantiles.npy``."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.json").write_text(json.dumps(self.summary()), encoding="utf-8")
-        np.save(folder / "keys.npy", self.keys)
-        link_or_save(self.quantiles, folder / "quantiles.npy", source=self.file)
+        for name, array in (("keys", self.keys), ("quantiles", self.quantiles)):
+            source = None if self.folder is None else self.folder / f"{name}.npy"
+            link_or_save(array, folder / f"{name}.npy", source=source)
 
     @classmethod
     def from_pretrained(cls, folder: Path) -> "BackboneForecasts":
@@ -109,8 +111,8 @@ def forecast_windows(
         sharing: Who works through the shards; ``None``: this process.
 
     Returns:
-        Keys and quantiles. With ``cache`` or ``answers`` they are mapped from files
-        there, so that memory does not grow with the windows; they have to be saved before it goes.
+        Keys and quantiles. With ``cache`` or ``answers`` they are mapped from files there, so that
+        memory does not grow with the windows; they have to be saved before it goes.
 
     Raises:
         ValueError: There are no windows.
@@ -123,9 +125,21 @@ def forecast_windows(
     if entry is not None:
         logger.info("%s: all %d are known from an earlier run", description, len(windows))
         return _kept(entry)
-    opened = None if cache is None else cache.open(digest([key, shard_size]))
-    work = ForecastShard(backbone, windows, series, shard_size)
-    found = _forecast_shards(work, opened, description, sharing)
+    gathered = gather_shards(
+        ForecastShard(backbone, windows, series),
+        len(windows),
+        shard_size,
+        key=key,
+        cache=cache,
+        description=description,
+        config=sharing,
+    )
+    found = BackboneForecasts(
+        **gathered.arrays,
+        levels=backbone.quantile_levels,
+        backbone=backbone.fingerprint,
+        folder=gathered.folder,
+    )
     return found if answers is None else _kept(answers.store(key, found.save_pretrained))
 
 
@@ -137,50 +151,27 @@ class ForecastShard:
         backbone: The backbone.
         windows: All windows.
         series: The rows they lie on.
-        size: Windows in a shard.
     """
 
     backbone: Backbone
     windows: Windows
     series: SeriesSet
-    size: int
 
-    def __call__(self, first: int) -> Arrays:
-        """``keys`` and ``quantiles`` of the windows from ``first`` on."""
-        part = self.windows.take(slice(first, first + self.size))
-        origins = window_origins(part, self.series) if self.backbone.needs_origins else None
+    @property
+    def device(self) -> str:
+        """Torch device that it computes on."""
+        return str(getattr(self.backbone, "device", "cpu"))
+
+    def __call__(self, part: slice) -> Arrays:
+        """``keys`` and ``quantiles`` of a part of the windows. Shapes ``(B, d)``, ``(B, Q, H)``."""
+        windows = self.windows.take(part)
+        origins = window_origins(windows, self.series) if self.backbone.needs_origins else None
         output = self.backbone.encode_and_predict(
-            part.contexts(self.series), part.horizon, **asked_at(origins)
+            windows.contexts(self.series), windows.horizon, **asked_at(origins)
         )
         return {"keys": output.keys, "quantiles": output.quantiles}
 
 
-def _forecast_shards(
-    work: ForecastShard,
-    opened: OpenShardCache | None,
-    description: str,
-    sharing: ShardsConfig | None,
-) -> BackboneForecasts:
-    """Forecasts shard by shard; with a cache, gathered in a file beside the shards."""
-    backbone, count, size = work.backbone, len(work.windows), work.size
-    firsts = range(0, count, size)
-    file, keys_file = (
-        None if opened is None else opened.folder / name for name in ("gathered.npy", "keys.npy")
-    )
-    keys, quantiles = np.empty(0, np.float32), np.empty(0, np.float32)
-    shards = map_shards(work, firsts, cache=opened, description=description, config=sharing)
-    for first, shard in zip(firsts, shards, strict=True):
-        if first == 0:
-            keys = room_for(keys_file, (count, *shard["keys"].shape[1:]))
-            quantiles = room_for(file, (count, *shard["quantiles"].shape[1:]))
-        keys[first : first + size] = shard["keys"]
-        quantiles[first : first + size] = shard["quantiles"]
-    for array in (keys, quantiles):
-        if isinstance(array, np.memmap):
-            array.flush()
-    return BackboneForecasts(keys, quantiles, backbone.quantile_levels, backbone.fingerprint, file)
-
-
 def _kept(entry: Path) -> BackboneForecasts:
     """Map an entry of the cache, whose files never change."""
-    return replace(BackboneForecasts.from_pretrained(entry), file=entry / "quantiles.npy")
+    return replace(BackboneForecasts.from_pretrained(entry), folder=entry)

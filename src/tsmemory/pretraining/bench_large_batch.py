@@ -23,6 +23,7 @@ from tsmemory.pretraining.errors import PretrainingError
 from tsmemory.pretraining.task import Pretraining
 from tsmemory.pretraining.training import pretrain
 from tsmemory.scaleout.large_batch import Kind, scaled_rate
+from tsmemory.scaleout.writing import write_whole
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "float16")
 BASELINE = "AdamW"
@@ -194,7 +195,7 @@ def main(arguments: Sequence[str]) -> None:
             lines.append(line)
         table = pd.DataFrame(lines)
     if chosen.out is not None:
-        table.to_csv(chosen.out, index=False)
+        write_whole(chosen.out, table.to_csv(index=False))
     logger.info(table.to_string(index=False, float_format="%.4f"))
 
 

@@ -10,16 +10,15 @@ import numpy as np
 
 from tsmemory.backbones import Backbone
 from tsmemory.backbones.answers import answers_key
-from tsmemory.fingerprint import digest
 from tsmemory.retrieval.keys import Float, KeyConfig, calendar_phases, make_keys
 from tsmemory.scaleout.config import ShardsConfig
 from tsmemory.scaleout.content_cache import ContentCache, link_or_save
-from tsmemory.scaleout.shards import Arrays, OpenShardCache, ShardCache, map_shards, room_for
+from tsmemory.scaleout.gathering import gather_shards
+from tsmemory.scaleout.shards import Arrays, ShardCache
 from tsmemory.series.series_set import Int, SeriesSet
 from tsmemory.series.windows import Windows
 
 _KEYS = "keys.npy"
-_GATHERED = "gathered.npy"
 logger = logging.getLogger(__name__)
 
 
@@ -59,18 +58,20 @@ class EmbedShard:
         backbone: The backbone.
         windows: All windows.
         series: The rows they lie on.
-        size: Windows in a shard.
     """
 
     backbone: Backbone
     windows: Windows
     series: SeriesSet
-    size: int
 
-    def __call__(self, first: int) -> Arrays:
-        """``keys`` of the windows from ``first`` on. Shape ``(size, d)``."""
-        part = self.windows.take(slice(first, first + self.size))
-        return {"keys": self.backbone.embed(part.contexts(self.series))}
+    @property
+    def device(self) -> str:
+        """Torch device that it computes on."""
+        return str(getattr(self.backbone, "device", "cpu"))
+
+    def __call__(self, part: slice) -> Arrays:
+        """``keys`` of a part of the windows. Shape ``(B, d)``."""
+        return {"keys": self.backbone.embed(self.windows.take(part).contexts(self.series))}
 
 
 def embed_windows(
@@ -110,7 +111,7 @@ def embed_windows(
     embeddings: Float | None = None
     if config.kind == "embedding":
         embed = _Embedding(
-            EmbedShard(backbone, windows, series, shard_size), cache, answers, settings, sharing
+            EmbedShard(backbone, windows, series), shard_size, cache, answers, settings, sharing
         )
         embeddings = embed.all(known)
         if config.is_plain:
@@ -134,6 +135,7 @@ class _Embedding:
 
     Attributes:
         work: Backbone and windows.
+        size: Windows in a shard.
         cache: Where finished shards are kept.
         answers: Where embeddings are found that an earlier run asked for, and kept for the next.
         settings: What the backbone was loaded with.
@@ -141,6 +143,7 @@ class _Embedding:
     """
 
     work: EmbedShard
+    size: int
     cache: ShardCache | None
     answers: ContentCache | None
     settings: Mapping[str, Any] | None
@@ -173,39 +176,24 @@ class _Embedding:
         if entry is not None:
             logger.info("Embeddings of %d windows are known from an earlier run", len(work.windows))
             return _mapped(entry / _KEYS)
-        opened = None if self.cache is None else self.cache.open(digest([key, work.size]))
-        keys = self._made(opened)
+        gathered = gather_shards(
+            work,
+            len(work.windows),
+            self.size,
+            key=key,
+            cache=self.cache,
+            description="Embedding windows",
+            config=self.sharing,
+        )
+        keys = gathered.arrays.get("keys", np.empty((0, 0), np.float32))
         if self.answers is None:
             return keys
 
         def write(folder: Path) -> None:
-            gathered = None if opened is None else opened.folder / _GATHERED
-            link_or_save(keys, folder / _KEYS, source=gathered)
+            source = None if gathered.folder is None else gathered.folder / _KEYS
+            link_or_save(keys, folder / _KEYS, source=source)
 
         return _mapped(self.answers.store(key, write) / _KEYS)
-
-    def _made(self, opened: OpenShardCache | None) -> Float:
-        """Embeddings shard by shard; with a cache, gathered in a file beside the shards."""
-        count, size = len(self.work.windows), self.work.size
-        firsts = range(0, count, size)
-        shards = map_shards(
-            self.work,
-            firsts,
-            cache=opened,
-            description="Embedding windows",
-            config=self.sharing,
-        )
-        file = None if opened is None else opened.folder / _GATHERED
-        keys = np.empty((0, 0), np.float32)
-        for first, shard in zip(firsts, shards, strict=True):
-            if first == 0:
-                keys = room_for(file, (count, shard["keys"].shape[1]))
-            keys[first : first + size] = shard["keys"]
-        if file is None or not count:
-            return keys
-        assert isinstance(keys, np.memmap)
-        keys.flush()
-        return _mapped(file)
 
 
 def _mapped(file: Path) -> Float:

@@ -38,9 +38,11 @@ def search_on_device(
         Positions, ``-1`` where fewer than ``k`` are admissible, and squared distances, ``inf``
         there. Both of shape ``(B, k)``, nearest first.
     """
+    position = np.full((len(keys), k), -1, np.int64)
+    square = np.full((len(keys), k), np.inf, np.float32)
+    if not index.ntotal:
+        return position, square
     stored = _keys_on(index, device)
-    position = np.empty((len(keys), k), np.int64)
-    square = np.empty((len(keys), k), np.float32)
     for first in range(0, len(keys), _QUERIES_AT_ONCE):
         part = slice(first, first + _QUERIES_AT_ONCE)
         queries = torch.from_numpy(np.ascontiguousarray(keys[part])).to(device)

@@ -8,8 +8,6 @@ import argparse
 import json
 import logging
 import os
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -24,7 +22,6 @@ from torch import Tensor, nn
 
 from tsmemory.scaleout.communication import SharedModel
 from tsmemory.scaleout.config import CommunicationConfig
-from tsmemory.scaleout.errors import ScaleoutError
 from tsmemory.scaleout.groups import Ranks
 from tsmemory.scaleout.launch import join_launch
 from tsmemory.scaleout.links import (
@@ -36,8 +33,11 @@ from tsmemory.scaleout.links import (
     lone_loopback,
     slow_link,
     why_no_namespaces,
+    why_no_slow_link,
 )
 from tsmemory.scaleout.parallel import enter, fit_parallel
+from tsmemory.scaleout.placed_ranks import answer_of_ranks, check_ranks, end_with_parent
+from tsmemory.scaleout.writing import write_whole
 
 MODULE = "tsmemory.scaleout.bench_communication"
 ALONE = "one process"
@@ -156,7 +156,7 @@ def run_ranks(
 
     Args:
         places: Where both groups run.
-        ranks: Number of ranks.
+        ranks: Number of ranks, even and at least 4.
         task: What is trained.
         port: On which the first rank meets the others.
 
@@ -164,37 +164,10 @@ def run_ranks(
         What :func:`measure` found, by way.
 
     Raises:
-        ScaleoutError: A rank has failed.
+        ScaleoutError: A rank has failed, or so many do not make two groups.
     """
-    half = ranks // 2
-    processes = []
-    for rank in range(ranks):
-        place = places[rank // half]
-        about = {
-            "RANK": rank,
-            "WORLD_SIZE": ranks,
-            "LOCAL_RANK": rank % half,
-            "LOCAL_WORLD_SIZE": half,
-            "MASTER_ADDR": places[0].address,
-            "MASTER_PORT": port,
-            "GLOO_SOCKET_IFNAME": place.interface,
-            "OMP_NUM_THREADS": 1,
-            "TORCH_CPP_LOG_LEVEL": "ERROR",  # addresses without a name are warned of
-        }
-        environment = os.environ | {name: str(value) for name, value in about.items()}
-        command = [sys.executable, "-m", MODULE, "--as-rank", json.dumps(asdict(task))]
-        output = subprocess.PIPE if rank == 0 else subprocess.DEVNULL
-        processes.append(
-            subprocess.Popen(place.command(command), env=environment, stdout=output, text=True)
-        )
-    try:
-        answer, _ = processes[0].communicate()
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-    if processes[0].returncode:
-        raise ScaleoutError("the first rank has failed; what it says is above")
+    command = [sys.executable, "-m", MODULE, "--as-rank", json.dumps(asdict(task))]
+    answer = answer_of_ranks(places, ranks, command, port)
     found: dict[str, dict[str, float]] = json.loads(answer)
     return found
 
@@ -205,28 +178,31 @@ def compare_ways(ranks: int, task: Task, rate: str | None) -> pd.DataFrame:
     Every process has one thread.
 
     Args:
-        ranks: Number of ranks, half of them on each side of the link.
+        ranks: Number of ranks, half of them on each side of the link; even, and at least 4.
         task: What is trained.
         rate: Of the slow link, as ``tc`` has it; ``None`` leaves it out.
 
     Returns:
         Table ``link, way, steps_per_second, link_mb, loopback_mb, loss, of_plain``; the last is the
-        speed as a share of plain DDP's on the same link. Without network namespaces nothing is
-        measured over a slow link, and bytes include those of others.
+        speed as a share of plain DDP's on the same link. Without network namespaces bytes include
+        those of others; where no slow link can be made, nothing is measured over it.
 
     Raises:
-        ScaleoutError: A rank has failed.
+        ScaleoutError: A rank has failed, or so many do not make two groups.
     """
-    reason = why_no_namespaces()
+    check_ranks(ranks)
+    shared, unslowed = why_no_namespaces(), None if rate is None else why_no_slow_link(rate)
+    if shared is not None:
+        logger.warning("Bytes include those of others: no network namespace: %s", shared)
+    if unslowed is not None:
+        logger.warning("Nothing is measured over a slow link: %s", unslowed)
     with _one_thread():
         lines = [{"link": "none", "way": ALONE, **measure(Ranks(), task)}]
-    with nullcontext((HERE, HERE)) if reason else lone_loopback() as places:
+    with nullcontext((HERE, HERE)) if shared else lone_loopback() as places:
         lines += _lines("loopback", run_ranks(places, ranks, task))
-    if reason is None and rate is not None:
+    if rate is not None and unslowed is None:
         with slow_link(rate) as places:
             lines += _lines(rate, run_ranks(places, ranks, task))
-    elif reason is not None:
-        logger.warning("No slow link, and bytes include others': no network namespaces: %s", reason)
     table = pd.DataFrame(lines)
     plain = table[table["way"] == PLAIN].set_index("link")["steps_per_second"]
     table["of_plain"] = table["steps_per_second"] / table["link"].map(plain)
@@ -237,7 +213,7 @@ def main(arguments: Sequence[str]) -> None:
     """Measure, and write a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rate", default="100mbit", help="of the slow link, as tc has it")
-    parser.add_argument("--ranks", type=int, default=4)
+    parser.add_argument("--ranks", type=int, default=4, help="an even number of at least 4")
     parser.add_argument("--steps", type=int, default=Task.steps)
     parser.add_argument("--out", type=Path, help="a CSV file for the table")
     parser.add_argument("--as-rank", help=argparse.SUPPRESS)
@@ -245,11 +221,10 @@ def main(arguments: Sequence[str]) -> None:
     if chosen.as_rank:
         _be_rank(Task(**json.loads(chosen.as_rank)))
         return
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # namespaces and ranks do not stay behind
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     table = compare_ways(chosen.ranks, Task(steps=chosen.steps), chosen.rate)
     if chosen.out is not None:
-        table.to_csv(chosen.out, index=False)
+        write_whole(chosen.out, table.to_csv(index=False))
     logger.info(table.to_string(index=False, float_format="%.3f"))
 
 
@@ -270,6 +245,7 @@ def _lines(link: str, found: dict[str, dict[str, float]]) -> list[dict[str, obje
 
 def _be_rank(task: Task) -> None:
     """Take part; the first rank writes what it has found to its standard output."""
+    end_with_parent()
     torch.set_num_threads(1)
     launch = join_launch()
     if launch.rank > 0:

@@ -100,10 +100,13 @@ class ShardsConfig:
         executor: ``inline``: this process, one shard after another; ``processes``: a pool on this
             machine; ``dask``: a Dask cluster.
         workers: Processes of a pool or of a local Dask cluster, each of one thread; ``None``
-            takes one for each processor that this process may use.
+            takes one for each processor that this process may use, and a single one for work on
+            another device, of which each process would take its own share of memory.
         address: Of the scheduler of a Dask cluster, as in ``tcp://10.0.0.1:8786``; ``None`` starts
             a cluster on this machine.
-        retries: Times that a shard is tried again whose worker has failed or died.
+        retries: Times that a shard is tried again whose worker has failed or died. A cluster at an
+            address tries those whose worker has died as often as it is set up to
+            (``distributed.scheduler.allowed-failures``).
     """
 
     __pydantic_config__: ClassVar = _STRICT

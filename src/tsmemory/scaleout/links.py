@@ -1,15 +1,19 @@
 """Two places on one machine with a slow link between them: network namespaces and ``tc``."""
 
+import math
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tsmemory.scaleout.errors import ScaleoutError
+
 INTERFACE = "tsm0"  # the same name on both sides: one to a namespace
 LOOPBACK = "lo"
+_COUNTERS = Path("/proc/self/net/dev")  # of the namespace of this process
 
 
 @dataclass(frozen=True)
@@ -42,16 +46,21 @@ def why_no_namespaces() -> str | None:
         return f"{' and '.join(missing)} of iproute2 are not installed"
     if os.name == "nt" or os.geteuid() != 0:
         return "only root can"
-    try:
-        with _namespace("tsm-trial"):
-            return None
-    except subprocess.CalledProcessError as error:
-        return str(error.stderr).strip()
+    return _why_not(lone_loopback())
+
+
+def why_no_slow_link(rate: str) -> str | None:
+    """Why this process cannot make a slow link of a rate; ``None`` where it can."""
+    return why_no_namespaces() or _why_not(slow_link(rate))
 
 
 @contextmanager
 def lone_loopback() -> Iterator[tuple[Place, Place]]:
-    """Two groups in one namespace, on whose loopback nothing else travels."""
+    """Two groups in one namespace, on whose loopback nothing else travels.
+
+    Raises:
+        ScaleoutError: The system refuses it.
+    """
     with _namespace(f"tsm-{os.getpid()}") as name:
         place = Place(name, "127.0.0.1", LOOPBACK)
         yield place, place
@@ -66,6 +75,9 @@ def slow_link(rate: str) -> Iterator[tuple[Place, Place]]:
 
     Yields:
         Both places. Inside one, traffic goes over its own loopback at full speed.
+
+    Raises:
+        ScaleoutError: The system refuses a part of it.
     """
     near, far = f"tsm-{os.getpid()}a", f"tsm-{os.getpid()}b"
     with ExitStack() as stack:
@@ -81,22 +93,47 @@ def slow_link(rate: str) -> Iterator[tuple[Place, Place]]:
         yield Place(near, "10.77.0.1", INTERFACE), Place(far, "10.77.0.2", INTERFACE)
 
 
-def bytes_sent(interface: str) -> int:
-    """Bytes that have left through an interface of the place where this process runs."""
-    lines = Path("/proc/self/net/dev").read_text(encoding="utf-8").splitlines()
+def bytes_sent(interface: str) -> float:
+    """Bytes that have left through an interface of the place where this process runs.
+
+    Only Linux tells; elsewhere NaN.
+    """
+    try:
+        lines = _COUNTERS.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return math.nan
     found = [line.split(":", 1)[1].split() for line in lines if line.strip().startswith(interface)]
-    return int(found[0][8]) if found else 0
+    return float(found[0][8]) if found else 0.0
+
+
+def _why_not(places: AbstractContextManager[object]) -> str | None:
+    """Why places cannot be made, which is tried; ``None`` where they can."""
+    try:
+        with places:
+            return None
+    except ScaleoutError as error:
+        return str(error)
 
 
 @contextmanager
 def _namespace(name: str) -> Iterator[str]:
-    """A network namespace with a loopback, removed in the end with all that is in it."""
+    """A network namespace with a loopback, removed in the end with all that is in it.
+
+    A process waits for the end, so that it is removed even if this one is killed.
+    """
     _ip("netns", "add", name)
+    keeper = subprocess.Popen(
+        ["sh", "-c", 'read end; exec ip netns delete "$0"', name],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # what ends all processes of a terminal does not end it
+    )
     try:
         _ip("-n", name, "link", "set", LOOPBACK, "up")
         yield name
     finally:
-        _ip("netns", "delete", name)
+        keeper.communicate()  # closes its standard input
 
 
 def _ip(*arguments: str) -> None:
@@ -104,4 +141,6 @@ def _ip(*arguments: str) -> None:
 
 
 def _run(*command: str) -> None:
-    subprocess.run(command, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise ScaleoutError(f"{' '.join(command)} failed: {done.stderr.strip()}")

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tsmemory.fingerprint import code_digest, digest
 
@@ -111,16 +110,3 @@ class ShardCache:
     def clear(self) -> None:
         """Remove all shards; to be called once the merged artefact is saved."""
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def room_for(file: Path | None, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """An array to gather results of shards in: in memory, or mapped to a file.
-
-    Args:
-        file: The file, written anew; ``None`` takes memory.
-        shape: Shape of all results together.
-    """
-    if file is None:
-        return np.empty(shape, np.float32)
-    file.unlink(missing_ok=True)  # a killed run's, to which a saved artefact may be linked
-    return np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape)

@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -20,10 +21,12 @@ from tsmemory.scaleout.config import ShardsConfig
 from tsmemory.scaleout.errors import ScaleoutError
 from tsmemory.scaleout.payload import pack
 from tsmemory.scaleout.shard_cache import Arrays, OpenShardCache
-from tsmemory.scaleout.shard_pools import DaskPool, Made, Pool, ProcessPool
+from tsmemory.scaleout.shard_pools import KEPT, DaskPool, Made, Pool, ProcessPool
 from tsmemory.scaleout.shard_worker import SharedWork
 
 _AHEAD = 2  # shards for each worker that may be made before their turn comes
+_LOOK = 1.0  # seconds after which it is seen to whether any worker is left
+_PATIENCE = 300.0  # seconds without a worker after which nobody is expected to come any more
 logger = logging.getLogger(__name__)
 
 
@@ -57,16 +60,21 @@ class Crew:
         self._running: dict[Made, int] = {}
         self._done: dict[int, Arrays | None] = {}
         self._failures: Counter[int] = Counter()
+        self._alone_since: float | None = None
 
     def take(self, index: int) -> Arrays:
         """The arrays of a shard, as soon as they are there.
 
         Raises:
-            ScaleoutError: It has failed too often.
+            ScaleoutError: It has failed too often, or there is no worker any more.
         """
         while index not in self._done:
-            self._hand_out(index)
-            finished, _ = wait(self._running, return_when=FIRST_COMPLETED)
+            size = self._pool.size
+            self._await_workers(size)
+            self._hand_out(index, size)
+            if not self._running:  # nobody is there to hand anything to
+                time.sleep(_LOOK)
+            finished, _ = wait(self._running, timeout=_LOOK, return_when=FIRST_COMPLETED)
             for made in finished:
                 self._receive(self._running.pop(made), made)
         arrays = self._done.pop(index)
@@ -79,9 +87,26 @@ class Crew:
             return self.take(index)
         return arrays
 
-    def _hand_out(self, wanted: int) -> None:
+    def _await_workers(self, size: int) -> None:
+        """Say that no worker is left, and give up where none comes for long."""
+        now = time.monotonic()
+        if size:
+            self._alone_since = None
+        elif self._alone_since is None:
+            self._alone_since = now
+            logger.warning(
+                "%s: no worker is left; new ones are waited for, at most %.0f s",
+                self._description,
+                _PATIENCE,
+            )
+        elif now - self._alone_since > _PATIENCE:
+            raise ScaleoutError(
+                f"{self._description}: all workers are gone, and for {_PATIENCE:.0f} s none has "
+                f"come: start workers that meet the scheduler. {KEPT}"
+            )
+
+    def _hand_out(self, wanted: int, size: int) -> None:
         """Keep the workers busy, first of all with the shard that is waited for."""
-        size = self._pool.size
         if wanted not in self._running.values():
             if wanted in self._waiting:
                 self._waiting.remove(wanted)
@@ -107,12 +132,13 @@ class Crew:
     def _failed(self, index: int, error: Exception) -> None:
         """Have a shard tried again, as often as that is allowed."""
         self._failures[index] += 1
-        reason = f"{type(error).__name__}: {error}"
-        if self._failures[index] > self._retries or isinstance(error, self._pool.final):
+        reason = f"{type(error).__name__}: {error}".rstrip(".")
+        final = isinstance(error, self._pool.final)
+        if final or self._failures[index] > self._retries:
+            often = "as often as the cluster allows" if final else f"{self._failures[index]} times"
             raise ScaleoutError(
-                f"{self._description}: shard {index} could not be made; it was tried "
-                f"{self._failures[index]} times, at last it failed with {reason}. The shards that "
-                "are done are kept where there is a workspace: the same command goes on from them"
+                f"{self._description}: shard {index} could not be made; it was tried {often}, at "
+                f"last it failed with {reason}. {KEPT}"
             ) from error
         logger.warning(
             "%s: shard %d has failed and is tried again: %s", self._description, index, reason
@@ -132,7 +158,8 @@ def shared_out(
     """Workers for a piece of work, for as long as it lasts.
 
     Args:
-        function: Turns a shard into arrays.
+        function: Turns a shard into arrays. If it has a ``device``, that is the torch device on
+            which it does so.
         shards: All shards.
         missing: Those that are to be made.
         cache: Where they are kept.
@@ -143,7 +170,7 @@ def shared_out(
         What gives the arrays of a shard.
     """
     folder = Path(tempfile.mkdtemp(prefix="tsmemory_")) if cache is None else cache.room()
-    workers = min(config.workers or _processors(), len(missing))
+    workers = min(config.workers or _workers_for(function), len(missing))
     _give_back_memory()
     pool: Pool | None = None
     try:
@@ -195,6 +222,12 @@ def _give_back_memory() -> None:
     gc.collect()
     with suppress(OSError, AttributeError, TypeError):  # another C library has no such function
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def _workers_for(function: object) -> int:
+    """How many processes are of use: off the CPU one, since each would have the device's memory."""
+    device = str(getattr(function, "device", "cpu"))
+    return _processors() if device == "cpu" else 1
 
 
 def _processors() -> int:

@@ -4,7 +4,7 @@ import multiprocessing
 import os
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from multiprocessing.process import BaseProcess
@@ -17,6 +17,12 @@ from tsmemory.scaleout.shard_worker import SharedWork, begin_process, forget, ru
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _TIMEOUT = 30  # seconds in which a cluster must answer
+# What Dask raises where nobody answers; the last, where its client has closed itself for that.
+_SILENT = (OSError, RuntimeError, TimeoutError, AttributeError)
+KEPT = (
+    "The shards that are done are kept where there is a workspace: the same command goes on from "
+    "them"
+)
 Made = Future[Arrays | None]
 
 
@@ -28,7 +34,7 @@ class Pool(Protocol):
 
     @property
     def size(self) -> int:
-        """Shards that are worked on at the same time."""
+        """Shards that are worked on at the same time; 0 while there is no worker."""
         ...
 
     def submit(self, index: int) -> Made:
@@ -82,6 +88,14 @@ class ProcessPool:
         slot = next(slot for slot in self._slots if slot.idle)
         if slot.broken:
             self._dismiss(slot)
+        try:
+            return self._start(slot, index)
+        except BrokenExecutor:  # its process has died while it had nothing to do
+            self._dismiss(slot)
+            return self._start(slot, index)
+
+    def _start(self, slot: _Slot, index: int) -> Made:
+        """Have the process of a slot begin with a shard; without one, a new one."""
         if slot.executor is None:
             slot.executor = ProcessPoolExecutor(
                 1, multiprocessing.get_context("spawn"), initializer=begin_process
@@ -147,12 +161,9 @@ class DaskPool:
             place = self._cluster or config.address
             self._client = distributed.Client(place, timeout=_TIMEOUT, set_as_default=False)
             self._client.wait_for_workers(1, timeout=_TIMEOUT)
-        except (OSError, TimeoutError, ValueError) as error:
+        except (*_SILENT, ValueError) as error:
             self.close()
-            raise ScaleoutError(
-                f"no Dask cluster with a worker answers at {config.address}: {error}. Is "
-                "shards.address the scheduler's, and does a worker run?"
-            ) from error
+            raise ScaleoutError(_no_cluster(config.address, error)) from error
         self._executor = self._client.get_executor(pure=False)
 
     def begin(self, work: SharedWork, data: bytes | None) -> None:
@@ -170,9 +181,20 @@ class DaskPool:
 
     @property
     def size(self) -> int:
-        """Threads of all workers that are there now, which may change."""
-        threads: int = sum(self._client.nthreads().values())
-        return max(1, threads)
+        """Threads of all workers that are there now, which may change.
+
+        Raises:
+            ScaleoutError: The scheduler has ended.
+        """
+        try:
+            return sum(self._client.nthreads().values())
+        except _SILENT as error:
+            if self._client.status == "closed":
+                raise ScaleoutError(
+                    "the scheduler of the Dask cluster does not answer any more: start it again, "
+                    f"with workers that meet it. {KEPT}"
+                ) from error
+            return 0  # the connection has broken, and the client tries to mend it
 
     def submit(self, index: int) -> Made:
         """Have the cluster work on a shard."""
@@ -191,10 +213,24 @@ class DaskPool:
         """Leave the cluster, which forgets the work; end one that was started here."""
         if self._client is not None:
             if self._work is not None and self._cluster is None:
-                self._client.run(forget, self._work.name, on_error="ignore")
+                with suppress(*_SILENT):
+                    self._client.run(forget, self._work.name, on_error="ignore")
             self._client.close()
         if self._cluster is not None:
             self._cluster.close()
+
+
+def _no_cluster(address: str | None, error: Exception) -> str:
+    """What to say where no worker of a Dask cluster is met."""
+    if address is None:
+        return (
+            f"a Dask cluster could not be started on this machine: {error}. Set "
+            "shards.executor=processes, which needs none, or shards.address to a cluster that runs"
+        )
+    return (
+        f"no Dask cluster with a worker answers at {address}: {error}. Is shards.address the "
+        "scheduler's, and does a worker run?"
+    )
 
 
 @contextmanager

@@ -10,9 +10,9 @@ from typing import TypeVar
 
 from tsmemory.progress import track
 from tsmemory.scaleout.config import ShardsConfig
-from tsmemory.scaleout.shard_cache import Arrays, OpenShardCache, ShardCache, room_for
+from tsmemory.scaleout.shard_cache import Arrays, OpenShardCache, ShardCache
 
-__all__ = ["Arrays", "OpenShardCache", "ShardCache", "map_shards", "room_for"]
+__all__ = ["Arrays", "OpenShardCache", "ShardCache", "map_shards"]
 
 S = TypeVar("S")
 logger = logging.getLogger(__name__)
@@ -33,7 +33,8 @@ def map_shards(
 
     Args:
         function: Turns a shard into named arrays. For workers it has to be an object of an
-            importable class, with a ``__call__``; what it holds is handed to them once.
+            importable class, with a ``__call__``; what it holds is handed to them once. A
+            ``device`` of its own says where it computes, if that is not the CPU.
         shards: What to work through.
         cache: Where results are kept and, after an interrupted run, found; ``None`` keeps nothing.
             Workers that see its folder write their results there themselves.

@@ -26,6 +26,7 @@ from tsmemory.retrieval.matrix import nearest_in_blocks
 from tsmemory.scaleout.config import ShardsConfig
 from tsmemory.scaleout.shards import ShardCache
 from tsmemory.scaleout.stage_meter import StageMeter
+from tsmemory.scaleout.writing import write_whole
 from tsmemory.series.series_set import Float, SeriesSet
 from tsmemory.series.windows import Windows
 from tsmemory.teacher.neighbours import Neighbours, find_neighbours
@@ -211,13 +212,21 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--windows", type=int, nargs="+", default=[100_000])
     parser.add_argument("--index", default="auto", choices=["auto", "flat", "ivf", "hnsw"])
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--executor", default="processes", choices=["inline", "processes", "dask"])
+    parser.add_argument(
+        "--executor",
+        choices=["inline", "processes", "dask"],
+        help="who works through shards; by default processes, and inline on another device",
+    )
     parser.add_argument("--workers", type=int)
     parser.add_argument("--folder", type=Path, help="for shards; by default a temporary one")
     parser.add_argument("--out", type=Path, help="a JSON file for what was found")
     chosen = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if chosen.executor is None:  # each process would take its own share of a GPU's memory
+        chosen.executor = "processes" if chosen.device == "cpu" else "inline"
     sharing = ShardsConfig(chosen.executor, None if chosen.executor == "inline" else chosen.workers)
+    if chosen.folder is not None:
+        chosen.folder.mkdir(parents=True, exist_ok=True)
     found = []
     for count in chosen.windows:
         with TemporaryDirectory(dir=chosen.folder, prefix="bench_scale_") as folder:
@@ -225,7 +234,7 @@ def main(arguments: Sequence[str]) -> None:
             found.append(measure(scale, Path(folder), sharing))
         logger.info(json.dumps(found[-1], indent=1))
         if chosen.out is not None:
-            chosen.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+            write_whole(chosen.out, json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

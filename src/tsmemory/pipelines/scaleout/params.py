@@ -13,7 +13,7 @@ class ScaleoutParams(Params):
     """What is measured and what is modelled.
 
     Attributes:
-        ranks: Processes in two groups of equal size.
+        ranks: Processes in two groups of equal size, of at least two each.
         steps: Training steps that are timed, for each way to exchange gradients and each link.
         slow_link: Rate of the slow link between the groups, as ``tc`` has it; ``None`` measures on
             the loopback alone. It wants network namespaces, which want root.
@@ -21,7 +21,7 @@ class ScaleoutParams(Params):
         model_groups: Sizes of its groups.
     """
 
-    ranks: Annotated[int, Field(ge=2)] = 4
+    ranks: Annotated[int, Field(ge=4)] = 4
     steps: Positive = 16
     slow_link: Annotated[str, Field(pattern=r"^\d+[kmg]bit$")] | None = "100mbit"
     model_ranks: Annotated[tuple[Positive, ...], Listed] = (
