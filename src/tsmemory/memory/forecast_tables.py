@@ -50,6 +50,11 @@ class ForecastPiece:
     batch_size: int
     said: set[str] = field(default_factory=set)
 
+    @property
+    def device(self) -> str:
+        """Torch device that forecasts."""
+        return str(self.tables.forecaster.adapter.device)
+
     def __call__(self, piece: Piece) -> Arrays:
         """Forecast some series.
 

@@ -1,8 +1,8 @@
 """Large batches and half the bits; ``python -m tsmemory.pretraining.bench_large_batch``.
 
 A small network is pretrained in one way after the other. Every way sees the same synthetic windows
-in the same order, once, and is judged by the loss on held-out ones. Rates and betas of LAMB were
-chosen at 64x with seeds 3 and 4, so that seeds from 0 to 2 judge them; AdamW's are the recipe's.
+in the same order, once, and is judged by the loss on held-out ones. LAMB's rate was chosen by those
+at 64x with seed 0, its betas and the rate of the rest with seeds 3 and 4.
 """
 
 import argparse

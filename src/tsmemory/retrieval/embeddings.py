@@ -157,6 +157,8 @@ class _Embedding:
         if known is not None and not len(new):
             if self.answers is not None:
                 self.answers.forget()
+            if np.array_equal(place, np.arange(len(known.keys))):
+                return known.keys  # as they lie in their file
             return np.asarray(known.keys[place])
         if known is None or len(new) == len(windows):
             return self._found()

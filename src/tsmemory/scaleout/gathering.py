@@ -1,8 +1,10 @@
 """Results of all shards in one array each: in memory, or in a file where finished shards lie."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,29 +62,40 @@ def gather_shards(
     folder = None if opened is None else opened.folder
     parts = [slice(first, min(first + size, count)) for first in range(0, count, size)]
     shards = map_shards(work, parts, cache=opened, description=description, config=config)
+    if folder is None:
+        return Gathered(_in_memory(parts, shards, count), None)
+    return Gathered(_in_files(shards, count, folder), folder)
+
+
+def _in_memory(parts: Sequence[slice], shards: Iterable[Arrays], count: int) -> dict[str, Float]:
     arrays: dict[str, Float] = {}
     for part, shard in zip(parts, shards, strict=True):
         for name, values in shard.items():
             if part.start == 0:
-                arrays[name] = _room(folder, name, (count, *values.shape[1:]))
+                arrays[name] = np.empty((count, *values.shape[1:]), np.float32)
             arrays[name][part] = values
-    return Gathered({name: _read_only(array) for name, array in arrays.items()}, folder)
+    return arrays
 
 
-def _room(folder: Path | None, name: str, shape: tuple[int, ...]) -> Float:
-    """An array to gather results in: in memory, or mapped to a file that is written anew."""
-    if folder is None:
-        return np.empty(shape, np.float32)
-    file = folder / f"{name}.npy"
-    file.unlink(missing_ok=True)  # a killed run's, to which a saved artefact may be linked
-    return np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape)
+def _in_files(shards: Iterable[Arrays], count: int, folder: Path) -> dict[str, Float]:
+    """Written one after the other, not mapped: what is mapped counts as memory while it is."""
+    files: dict[str, BinaryIO] = {}
+    with ExitStack() as stack:
+        for shard in shards:
+            for name, values in shard.items():
+                if name not in files:
+                    path = _file(folder, name)
+                    path.unlink(missing_ok=True)  # an artefact may be linked to a killed run's
+                    files[name] = stack.enter_context(path.open("wb"))
+                    _write_header(files[name], (count, *values.shape[1:]))
+                files[name].write(np.ascontiguousarray(values, np.float32).data)
+    return {name: np.load(_file(folder, name), mmap_mode="r", allow_pickle=False) for name in files}
 
 
-def _read_only(array: Float) -> Float:
-    """The same array; from a file, in such a way that other processes can map it as well."""
-    if not isinstance(array, np.memmap):
-        return array
-    array.flush()
-    assert array.filename is not None
-    whole: Float = np.load(array.filename, mmap_mode="r", allow_pickle=False)
-    return whole
+def _file(folder: Path, name: str) -> Path:
+    return folder / f"{name}.npy"
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    about = {"descr": np.dtype(np.float32).str, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, about)

@@ -57,6 +57,7 @@ def answer_of_ranks(
                 "MASTER_PORT": port,
                 "GLOO_SOCKET_IFNAME": place.interface,
                 "OMP_NUM_THREADS": 1,
+                "CUDA_VISIBLE_DEVICES": "",  # PowerSGD between CPUs needs it
                 "TORCH_CPP_LOG_LEVEL": "ERROR",  # addresses without a name are warned of
             }
             process = subprocess.Popen(
