@@ -91,10 +91,10 @@ def test_shares_of_nothing_leave_out():
         ({"model": {"heads": 3}}, "pretraining.model: width must be a multiple of heads"),
         ({"model": {"layers": 3}}, "pretraining.model.layers: unknown parameter; "),
         ({"model": {"horizon": 48}}, "checks reach 96 steps"),
-        ({"optimiser": {"kind": "sgd"}}, "pretraining.optimiser.kind = 'sgd': "),
-        ({"optimiser": {"decay": 2}}, "pretraining.optimiser: decay must lie in [0, 1]"),
+        ({"optimizer": {"kind": "sgd"}}, "pretraining.optimizer.kind = 'sgd': "),
+        ({"optimizer": {"decay": 2}}, "pretraining.optimizer: decay must lie in [0, 1]"),
         ({"training": {"batch": 100}}, "corpus.chunk must be a multiple of training.batch"),
-        ({"optimiser": {"base_batch": 0}}, "base_batch must be above 0"),
+        ({"optimizer": {"base_batch": 0}}, "base_batch must be above 0"),
         ({"training": {"accumulate": 300}}, "a batch of 256 windows is too small for accumulate"),
         ({"training": {"devices": 0}}, "pretraining.training: devices must be above 0"),
         (

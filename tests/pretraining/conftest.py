@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tsmemory.pretraining.config import ModelConfig, OptimiserConfig, TrainingConfig
+from tsmemory.pretraining.config import ModelConfig, OptimizerConfig, TrainingConfig
 from tsmemory.pretraining.corpus import CorpusConfig
 from tsmemory.pretraining.task import Pretraining
 from tsmemory.pretraining.training import Trainer
@@ -25,19 +25,19 @@ class Recipe:
         decoder_layers=1,
     )
     corpus = CorpusConfig(contexts={64: 0.6, 32: 0.4}, horizon=16, chunk=48)
-    optimiser = OptimiserConfig(warmup=2, decay=1 / 3)
+    optimizer = OptimizerConfig(warmup=2, decay=1 / 3)
     training = TrainingConfig(steps=12, batch=16, check_every=3, held_out=24, precision="float32")
 
     def trainer(self, folder, **changes):
         """A trainer in this process alone."""
         return Trainer(self.task(folder, **changes))
 
-    def task(self, folder, *, checks=None, corpus=None, optimiser=None, model=None, **changes):
+    def task(self, folder, *, checks=None, corpus=None, optimizer=None, model=None, **changes):
         """What a trainer is told; changes are those of the training's settings."""
         return Pretraining(
             model or self.model,
             corpus or self.corpus,
-            optimiser or self.optimiser,
+            optimizer or self.optimizer,
             replace(self.training, **changes),
             folder,
             checks or {},

@@ -2,7 +2,7 @@ import pytest
 
 from tsmemory.pretraining.config import (
     ModelConfig,
-    OptimiserConfig,
+    OptimizerConfig,
     TrainingConfig,
     check_recipe,
 )
@@ -14,10 +14,10 @@ from tsmemory.pretraining.config import (
         (lambda: ModelConfig(width=0), "width must be above 0"),
         (lambda: ModelConfig(heads=3), "width must be a multiple of heads, got 256 and 3"),
         (lambda: ModelConfig(patch_length=30), "multiple of patch_length, got 2048 and 30"),
-        (lambda: OptimiserConfig(learning_rate=0), "learning_rate must be above 0"),
-        (lambda: OptimiserConfig(warmup=-1), "warmup must not be negative"),
-        (lambda: OptimiserConfig(decay=1.1), "decay must lie in"),
-        (lambda: OptimiserConfig(average=1.0), "average must lie in"),
+        (lambda: OptimizerConfig(learning_rate=0), "learning_rate must be above 0"),
+        (lambda: OptimizerConfig(warmup=-1), "warmup must not be negative"),
+        (lambda: OptimizerConfig(decay=1.1), "decay must lie in"),
+        (lambda: OptimizerConfig(average=1.0), "average must lie in"),
         (lambda: TrainingConfig(steps=0), "steps must be above 0"),
         (lambda: TrainingConfig(floor=0), "floor must be above 0"),
         (lambda: TrainingConfig(seed=-1), "seed must not be negative"),
@@ -26,10 +26,10 @@ from tsmemory.pretraining.config import (
         (lambda: TrainingConfig(accumulate=0), "accumulate must be above 0"),
         (lambda: TrainingConfig(batch=8, accumulate=3, devices=3), "batch of 8 windows is too"),
         (lambda: TrainingConfig(device="cuda:1", devices=2), "cuda:1 cannot be shared by 2 ranks"),
-        (lambda: OptimiserConfig(base_batch=0), "base_batch must be above 0"),
-        (lambda: OptimiserConfig(betas=(0.9, 1.0)), "betas must lie in"),
-        (lambda: OptimiserConfig(kind="lamb", adamw_rate=0), "adamw_rate must be above 0"),
-        (lambda: OptimiserConfig(kind="muon", adamw_rate=0.1), "adamw_rate belongs to kind lars"),
+        (lambda: OptimizerConfig(base_batch=0), "base_batch must be above 0"),
+        (lambda: OptimizerConfig(betas=(0.9, 1.0)), "betas must lie in"),
+        (lambda: OptimizerConfig(kind="lamb", adamw_rate=0), "adamw_rate must be above 0"),
+        (lambda: OptimizerConfig(kind="muon", adamw_rate=0.1), "adamw_rate belongs to kind lars"),
     ],
 )
 def test_impossible_settings_are_refused(make, said):

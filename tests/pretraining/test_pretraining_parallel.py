@@ -10,7 +10,7 @@ from pretraining_jobs import flat, train_all
 
 from tsmemory.pretraining import training as module
 from tsmemory.pretraining.checkpoint import LATEST
-from tsmemory.pretraining.config import ModelConfig, OptimiserConfig, TrainingConfig
+from tsmemory.pretraining.config import ModelConfig, OptimizerConfig, TrainingConfig
 from tsmemory.pretraining.corpus import CorpusConfig
 from tsmemory.pretraining.errors import PretrainingError
 from tsmemory.pretraining.recipe import describe_recipe, essence, recipe_digest
@@ -23,23 +23,23 @@ BY_GROUPS = CommunicationConfig(reduce="hierarchical", group_size=1, bucket_cap_
 APART = CommunicationConfig(average_every=4, average_after=2, group_size=1)
 
 
-def optimiser(recipe, kind):
+def optimizer(recipe, kind):
     """At a lower rate: AdamW makes steps of one length of gradients that are but rounding."""
-    return replace(recipe.optimiser, kind=kind, learning_rate=5e-4)
+    return replace(recipe.optimizer, kind=kind, learning_rate=5e-4)
 
 
 def cases(recipe):
     """Changes to the recipe; batches of 17 and 3 can be divided neither in 2 nor in 4."""
-    odd, adamw = replace(recipe.corpus, chunk=51), optimiser(recipe, "adamw")
+    odd, adamw = replace(recipe.corpus, chunk=51), optimizer(recipe, "adamw")
     return {
-        "adamw": {"optimiser": adamw},
-        "lamb": {"optimiser": optimiser(recipe, "lamb")},
-        "lars": {"optimiser": optimiser(recipe, "lars")},
-        "muon": {"optimiser": optimiser(recipe, "muon")},
-        "uneven": {"optimiser": adamw, "corpus": odd, "batch": 17},
-        "accumulated": {"optimiser": adamw, "accumulate": 3},
-        "one window each": {"optimiser": adamw, "corpus": odd, "batch": 3, "accumulate": 3},
-        "by groups": {"optimiser": adamw, "communication": BY_GROUPS},
+        "adamw": {"optimizer": adamw},
+        "lamb": {"optimizer": optimizer(recipe, "lamb")},
+        "lars": {"optimizer": optimizer(recipe, "lars")},
+        "muon": {"optimizer": optimizer(recipe, "muon")},
+        "uneven": {"optimizer": adamw, "corpus": odd, "batch": 17},
+        "accumulated": {"optimizer": adamw, "accumulate": 3},
+        "one window each": {"optimizer": adamw, "corpus": odd, "batch": 3, "accumulate": 3},
+        "by groups": {"optimizer": adamw, "communication": BY_GROUPS},
     }
 
 
@@ -66,7 +66,7 @@ def alone(recipe, tmp_path_factory):
 def together(recipe, tmp_path_factory):
     """The same of two ranks."""
     pytest.importorskip("pytorch_optimizer")
-    apart = {"apart": {"optimiser": optimiser(recipe, "adamw"), "communication": APART}}
+    apart = {"apart": {"optimizer": optimizer(recipe, "adamw"), "communication": APART}}
     tasks = {
         name: recipe.task(tmp_path_factory.mktemp("together"), **changes)
         for name, changes in (cases(recipe) | apart).items()
@@ -94,7 +94,7 @@ def test_periodic_averaging_ends_with_equal_weights(alone, together):
 @pytest.mark.parametrize("kind", ["adamw", "lamb"])
 @pytest.mark.parametrize("accumulate", [5, 16])
 def test_micro_batches_change_the_rounding_alone(kind, accumulate, alone, recipe, tmp_path):
-    trainer = recipe.trainer(tmp_path, accumulate=accumulate, optimiser=optimiser(recipe, kind))
+    trainer = recipe.trainer(tmp_path, accumulate=accumulate, optimizer=optimizer(recipe, kind))
     trainer.fit()
     np.testing.assert_allclose(flat(trainer), alone[kind], atol=1e-5, rtol=0)
 
@@ -117,7 +117,7 @@ def test_micro_batches_are_what_the_network_sees(recipe, tmp_path, monkeypatch):
 def test_ranks_go_on_from_a_checkpoint_of_one_process(recipe, alone, tmp_path, monkeypatch):
     """Checks stay at the first rank, which writes what the others do not even see."""
     checks = {"sample": lambda model: {"mse": 1.5}}
-    task = recipe.task(tmp_path, checks=checks, optimiser=optimiser(recipe, "adamw"))
+    task = recipe.task(tmp_path, checks=checks, optimizer=optimizer(recipe, "adamw"))
     learn = Trainer._learn
 
     def until(self, batch):
@@ -140,15 +140,15 @@ def test_ranks_go_on_from_a_checkpoint_of_one_process(recipe, alone, tmp_path, m
 
 def test_a_loss_that_is_not_finite_is_the_first_rank_s_to_tell(recipe, tmp_path):
     """Every rank hears of it, so that none waits for another."""
-    wild = replace(recipe.optimiser, kind="adamw", learning_rate=1e30, warmup=0)
+    wild = replace(recipe.optimizer, kind="adamw", learning_rate=1e30, warmup=0)
     with pytest.raises(PretrainingError, match="the loss is nan at step"):
-        pretrain(recipe.task(tmp_path, optimiser=wild, devices=2))
+        pretrain(recipe.task(tmp_path, optimizer=wild, devices=2))
 
 
 @pytest.mark.parametrize("kind", ["lars", "lamb"])
-def test_large_batch_optimisers_resume_to_the_bit(kind, recipe, tmp_path, monkeypatch):
+def test_large_batch_optimizers_resume_to_the_bit(kind, recipe, tmp_path, monkeypatch):
     pytest.importorskip("pytorch_optimizer")
-    changes = {"optimiser": optimiser(recipe, kind), "steps": 6, "accumulate": 2}
+    changes = {"optimizer": optimizer(recipe, kind), "steps": 6, "accumulate": 2}
     whole = recipe.trainer(tmp_path / "whole", **changes)
     whole.fit()
     first = recipe.trainer(tmp_path / "parts", **changes)
@@ -170,8 +170,8 @@ def test_large_batch_optimisers_resume_to_the_bit(kind, recipe, tmp_path, monkey
 def test_the_rate_is_scaled_to_the_batch(recipe, tmp_path, monkeypatch):
     rates = []
     monkeypatch.setattr(module.Learner, "move", lambda self, rate: rates.append(rate))
-    scaled = replace(recipe.optimiser, base_batch=4, learning_rate=0.001)
-    recipe.trainer(tmp_path, optimiser=scaled).fit()
+    scaled = replace(recipe.optimizer, base_batch=4, learning_rate=0.001)
+    recipe.trainer(tmp_path, optimizer=scaled).fit()
     assert max(rates) == pytest.approx(0.004)
 
 
@@ -185,11 +185,11 @@ def test_float16_on_a_cpu_learns_what_float32_learns(recipe, tmp_path):
     assert curves[2] == pytest.approx(curves[0], rel=0.02)
 
 
-def digest_of(recipe, *, optimiser=None, **training):
+def digest_of(recipe, *, optimizer=None, **training):
     described = describe_recipe(
         recipe.model,
         recipe.corpus,
-        replace(recipe.optimiser, **(optimiser or {})),
+        replace(recipe.optimizer, **(optimizer or {})),
         replace(recipe.training, **training),
     )
     return recipe_digest(described)
@@ -199,7 +199,7 @@ def test_the_recipe_of_a_checkpoint_knows_what_changes_weights(recipe):
     """Ranks and micro-batches do not, unless what they exchange is not exact."""
     plain = digest_of(recipe)
     assert digest_of(recipe, devices=2, accumulate=4, communication=BY_GROUPS) == plain
-    assert digest_of(recipe, optimiser={"base_batch": 16}) != plain
+    assert digest_of(recipe, optimizer={"base_batch": 16}) != plain
     apart = digest_of(recipe, communication=APART)
     assert apart != plain
     assert digest_of(recipe, communication=APART, devices=2) != apart
@@ -223,10 +223,10 @@ def test_the_ranks_of_a_launcher_are_those_of_the_checkpoint(recipe, tmp_path):
 
 
 def test_recipes_without_the_new_settings_are_as_they_were():
-    recipe = describe_recipe(ModelConfig(), CorpusConfig(), OptimiserConfig(), TrainingConfig())
+    recipe = describe_recipe(ModelConfig(), CorpusConfig(), OptimizerConfig(), TrainingConfig())
     known = essence(recipe)
     assert json.loads(json.dumps(recipe["training"])) == recipe["training"]
-    assert set(known["optimiser"]) == {
+    assert set(known["optimizer"]) == {
         "kind",
         "learning_rate",
         "warmup",

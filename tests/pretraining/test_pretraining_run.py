@@ -54,9 +54,9 @@ def whole(recipe, tmp_path_factory):
 def test_it_learns(recipe, tmp_path):
     """From one family at a high rate, more than the mean of the context says."""
     easy = replace(recipe.corpus, families={"machines": 1.0}, contexts={64: 1.0}, chunk=480)
-    fast = replace(recipe.optimiser, learning_rate=0.01, average=0.9)
+    fast = replace(recipe.optimizer, learning_rate=0.01, average=0.9)
     settings = {"steps": 150, "check_every": 50, "batch": 48, "held_out": 256}
-    trainer = recipe.trainer(tmp_path, corpus=easy, optimiser=fast, **settings)
+    trainer = recipe.trainer(tmp_path, corpus=easy, optimizer=fast, **settings)
     model = trainer.fit()
     assert not model.training
     losses = [point["held_out_64"] for point in trainer.curve]
@@ -175,7 +175,7 @@ def test_a_shorter_run_goes_on_from_where_both_are_alike(recipe, tmp_path, monke
         ({"seed": 1}, "training.seed was 0, now 1"),
         ({"batch": 24}, "training.batch was 16, now 24"),
         ({"precision": "bfloat16"}, "training.precision was 'float32', now 'bfloat16'"),
-        ({"optimiser": {"average": 0.5}}, "optimiser.average was 0.998, now 0.5"),
+        ({"optimizer": {"average": 0.5}}, "optimizer.average was 0.998, now 0.5"),
         ({"model": {"hidden": 32}}, "model.hidden was 24, now 32"),
         ({"corpus": {"mixed": 0.2}}, "corpus.mixed was 0.35, now 0.2"),
         ({"corpus": {"contexts": {32: 0.4, 64: 0.6}}}, "corpus.contexts was"),
@@ -255,8 +255,8 @@ def test_the_callers_random_numbers_stay_where_they_were(recipe, tmp_path):
 @pytest.mark.parametrize("kind", ["muon", "adamw"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_kinds_and_precisions_resume_alike(kind, precision, recipe, tmp_path, monkeypatch):
-    optimiser = replace(recipe.optimiser, kind=kind)
-    changes = {"optimiser": optimiser, "precision": precision, "steps": 6}
+    optimizer = replace(recipe.optimizer, kind=kind)
+    changes = {"optimizer": optimizer, "precision": precision, "steps": 6}
     expected = weights_of(recipe.trainer(tmp_path / "whole", **changes).fit())
     assert all(weight.dtype == torch.float32 for weight in expected.values())
     with monkeypatch.context() as patch:

@@ -57,14 +57,14 @@ def train(ranks: Ranks, steps: int = STEPS, *, first: int = 0) -> nn.Module:
     """Train on batches that all ranks draw alike; each takes its share of every one."""
     model = network(seed=ranks.rank)  # others than the first's are of no effect
     shared = SharedModel(model, ranks, squared_error, first_step=first)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     rng = np.random.default_rng(5)
     for _ in range(steps):
         x, y = (torch.from_numpy(rng.normal(size=(BATCH, n)).astype("f4")) for n in (12, 3))
         share = ranks.share(BATCH)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         (share.weight * shared(x[share.rows], y[share.rows])).backward()
-        optimiser.step()
+        optimizer.step()
         shared.stepped()
     shared.settle()
     return model

@@ -8,7 +8,7 @@ from torch import nn
 
 from tsmemory.scaleout.errors import ScaleoutError
 from tsmemory.scaleout.large_batch import (
-    OptimizerConfig,
+    UpdateRule,
     Weights,
     build_optimizers,
     scaled_rate,
@@ -41,8 +41,8 @@ def names_of(model, weights):
     return {known[id(weight)] for weight in weights}
 
 
-def names_in(model, optimiser):
-    return [names_of(model, group["params"]) for group in optimiser.param_groups]
+def names_in(model, optimizer):
+    return [names_of(model, group["params"]) for group in optimizer.param_groups]
 
 
 def grown(shape, seed):
@@ -62,7 +62,7 @@ def test_weights_are_sorted_by_what_they_are():
 
 def test_adamw_has_all_weights_and_norms_do_not_decay():
     model = Network()
-    (adamw,) = build_optimizers(model, OptimizerConfig(weight_decay=0.3))
+    (adamw,) = build_optimizers(model, UpdateRule(weight_decay=0.3))
     assert names_in(model, adamw)[0] == {"layer.weight", "out.weight"}
     assert [group["weight_decay"] for group in adamw.param_groups] == [0.3, 0.0]
 
@@ -71,7 +71,7 @@ def test_adamw_has_all_weights_and_norms_do_not_decay():
 def test_what_has_no_scale_of_its_own_moves_by_adamw(kind):
     pytest.importorskip("pytorch_optimizer")
     model = Network()
-    adamw, layered = build_optimizers(model, OptimizerConfig(kind, weight_decay=0.3))
+    adamw, layered = build_optimizers(model, UpdateRule(kind, weight_decay=0.3))
     assert names_in(model, layered) == [{"layer.weight"}]
     assert names_in(model, adamw)[0] == {"out.weight"}
     assert "norm.weight" in names_in(model, adamw)[1]
@@ -81,20 +81,20 @@ def test_what_has_no_scale_of_its_own_moves_by_adamw(kind):
 @pytest.mark.parametrize("kind", LAYERED)
 def test_adamw_may_have_a_rate_of_its_own(kind):
     pytest.importorskip("pytorch_optimizer")
-    config = OptimizerConfig(kind, learning_rate=0.1, adamw_rate=0.3)
-    optimisers = build_optimizers(Network(), config)
-    adamw, layered = optimisers
+    config = UpdateRule(kind, learning_rate=0.1, adamw_rate=0.3)
+    optimizers = build_optimizers(Network(), config)
+    adamw, layered = optimizers
     for rate in (0.1, 0.05):  # the whole rate, as at first, and half of it
         assert [group["lr"] for group in adamw.param_groups] == pytest.approx([3 * rate] * 2)
         assert [group["lr"] for group in layered.param_groups] == [rate]
-        set_rate(optimisers, 0.05)
+        set_rate(optimizers, 0.05)
 
 
 @pytest.mark.parametrize("kind", LAYERED)
 def test_models_of_layers_alone_or_without_any(kind):
     pytest.importorskip("pytorch_optimizer")
-    assert len(build_optimizers(nn.Linear(3, 3, bias=False), OptimizerConfig(kind))) == 1
-    (adamw,) = build_optimizers(nn.LayerNorm(3), OptimizerConfig(kind))
+    assert len(build_optimizers(nn.Linear(3, 3, bias=False), UpdateRule(kind))) == 1
+    (adamw,) = build_optimizers(nn.LayerNorm(3), UpdateRule(kind))
     assert isinstance(adamw, torch.optim.AdamW)
 
 
@@ -103,7 +103,7 @@ def test_lars_moves_a_layer_by_its_own_norm():
     pytest.importorskip("pytorch_optimizer")
     layer = nn.Linear(5, 3, bias=False)
     before, gradient = layer.weight.detach().clone(), grown((3, 5), 1)
-    config = OptimizerConfig("lars", 0.1, weight_decay=0.2, betas=(0.9, 0.98))
+    config = UpdateRule("lars", 0.1, weight_decay=0.2, betas=(0.9, 0.98))
     (lars,) = build_optimizers(layer, config)
     velocity = torch.zeros_like(before)
     weight = before.clone()
@@ -122,7 +122,7 @@ def test_lamb_moves_a_layer_by_its_own_norm():
     pytest.importorskip("pytorch_optimizer")
     layer = nn.Linear(5, 3, bias=False)
     weight = layer.weight.detach().clone()
-    config = OptimizerConfig("lamb", 0.1, weight_decay=0.2, betas=(0.9, 0.98))
+    config = UpdateRule("lamb", 0.1, weight_decay=0.2, betas=(0.9, 0.98))
     (lamb,) = build_optimizers(layer, config)
     first, second = torch.zeros_like(weight), torch.zeros_like(weight)
     for step, seed in enumerate((1, 2, 3), 1):
@@ -144,9 +144,9 @@ def test_the_size_of_gradients_does_not_matter_to_a_layer(kind):
     for size in (1.0, 1000.0):
         model = nn.Linear(8, 8, bias=False)
         nn.init.eye_(model.weight)
-        (optimiser,) = build_optimizers(model, OptimizerConfig(kind, 0.1))
+        (optimizer,) = build_optimizers(model, UpdateRule(kind, 0.1))
         model.weight.grad = size * grown((8, 8), 0)
-        optimiser.step()
+        optimizer.step()
         found.append(model.weight.detach())
     torch.testing.assert_close(found[0], found[1], rtol=1e-3, atol=1e-3)
 
@@ -156,15 +156,15 @@ def test_layer_wise_rates_need_float32(kind):
     with pytest.raises(
         ScaleoutError, match=r"computed in float32, and weights are torch\.bfloat16"
     ):
-        build_optimizers(nn.Linear(3, 3).bfloat16(), OptimizerConfig(kind))
+        build_optimizers(nn.Linear(3, 3).bfloat16(), UpdateRule(kind))
 
 
 @pytest.mark.parametrize("kind", LAYERED)
 def test_a_missing_library_is_named(kind, monkeypatch):
     monkeypatch.setitem(sys.modules, "pytorch_optimizer", None)
     with pytest.raises(ScaleoutError, match=rf"{kind} needs pytorch_optimizer.*\[distributed\]"):
-        build_optimizers(nn.Linear(3, 3), OptimizerConfig(kind))
-    assert len(build_optimizers(nn.Linear(3, 3), OptimizerConfig())) == 1
+        build_optimizers(nn.Linear(3, 3), UpdateRule(kind))
+    assert len(build_optimizers(nn.Linear(3, 3), UpdateRule())) == 1
 
 
 def test_rates_scale_with_the_batch_and_rise():
@@ -176,9 +176,9 @@ def test_rates_scale_with_the_batch_and_rise():
 
 def test_one_rate_for_all_groups():
     model = Network()
-    optimisers = [
-        *build_optimizers(model.layer, OptimizerConfig()),
-        *build_optimizers(model.out, OptimizerConfig()),
+    optimizers = [
+        *build_optimizers(model.layer, UpdateRule()),
+        *build_optimizers(model.out, UpdateRule()),
     ]
-    set_rate(optimisers, 0.25)
-    assert {group["lr"] for o in optimisers for group in o.param_groups} == {0.25}
+    set_rate(optimizers, 0.25)
+    assert {group["lr"] for o in optimizers for group in o.param_groups} == {0.25}

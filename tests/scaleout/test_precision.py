@@ -25,7 +25,7 @@ def batch(number, device="cpu"):
 def train(kind, steps=80, device="cpu"):
     """Losses of a short training, and its model."""
     model, precision = network().to(device), Precision(kind, device)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     losses = []
     for number in range(steps):
         x, y = batch(number, device)
@@ -33,17 +33,17 @@ def train(kind, steps=80, device="cpu"):
             answer = model(x)
         loss = (answer.float() - y).square().mean()
         precision.backward(loss)
-        precision.step([optimiser], model.parameters(), clip=1.0)
+        precision.step([optimizer], model.parameters(), clip=1.0)
         losses.append(float(loss.detach()))
-    return torch.tensor(losses), model, optimiser, answer
+    return torch.tensor(losses), model, optimizer, answer
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_weights_gradients_and_states_stay_float32(kind):
-    _, model, optimiser, answer = train(kind, steps=2)
+    _, model, optimizer, answer = train(kind, steps=2)
     assert answer.dtype == getattr(torch, kind)
     assert {weight.dtype for weight in model.parameters()} == {torch.float32}
-    states = [state["exp_avg"].dtype for state in optimiser.state.values()]
+    states = [state["exp_avg"].dtype for state in optimizer.state.values()]
     assert states == [torch.float32] * 4
 
 
@@ -77,19 +77,19 @@ def test_clipping_sees_unscaled_gradients():
     """float16 scales losses by 65,536: a norm of 1 would be clipped to nothing."""
     weight = nn.Parameter(torch.zeros(2))
     precision = Precision("float16", "cpu")
-    optimiser = torch.optim.SGD([weight], lr=1.0)
+    optimizer = torch.optim.SGD([weight], lr=1.0)
     precision.backward((weight * torch.tensor([3.0, 4.0])).sum())
-    precision.step([optimiser], [weight], clip=1.0)
+    precision.step([optimizer], [weight], clip=1.0)
     torch.testing.assert_close(weight.detach(), torch.tensor([-0.6, -0.8]), rtol=1e-5, atol=1e-6)
 
 
 def test_overflown_gradients_move_nothing_and_lower_the_scale():
     weight = nn.Parameter(torch.ones(1))
     precision = Precision("float16", "cpu")
-    optimiser = torch.optim.SGD([weight], lr=1.0)
+    optimizer = torch.optim.SGD([weight], lr=1.0)
     before = precision.state_dict()["scale"]
     precision.backward(weight.sum() * torch.inf)
-    precision.step([optimiser], [weight], clip=1.0)
+    precision.step([optimizer], [weight], clip=1.0)
     assert float(weight.detach()) == 1.0
     assert precision.state_dict()["scale"] == before / 2
     assert weight.grad is None
@@ -99,27 +99,27 @@ def test_overflown_gradients_move_nothing_and_lower_the_scale():
 
 
 @pytest.mark.parametrize("bad", [torch.inf, torch.nan])
-def test_a_step_that_one_optimiser_cannot_take_is_left_out_by_all(bad):
+def test_a_step_that_one_optimizer_cannot_take_is_left_out_by_all(bad):
     one, other = nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(1))
-    optimisers = [torch.optim.AdamW([w], lr=0.1, weight_decay=0.5) for w in (one, other)]
+    optimizers = [torch.optim.AdamW([w], lr=0.1, weight_decay=0.5) for w in (one, other)]
     precision = Precision("float16", "cpu")
     before = precision.state_dict()["scale"]
     precision.backward(bad * one.sum() + other.sum())
-    precision.step(optimisers, [one, other], clip=1.0)
+    precision.step(optimizers, [one, other], clip=1.0)
     assert (float(one.detach()), float(other.detach())) == (1.0, 1.0)
     assert precision.state_dict()["scale"] == before / 2
     assert (one.grad, other.grad) == (None, None)
     precision.backward(one.sum() + other.sum())
-    precision.step(optimisers, [one, other], clip=1.0)
+    precision.step(optimizers, [one, other], clip=1.0)
     assert float(one.detach()) == float(other.detach()) < 1
 
 
-def test_several_optimisers_share_one_clipping():
+def test_several_optimizers_share_one_clipping():
     one, other = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
-    optimisers = [torch.optim.SGD([weight], lr=1.0) for weight in (one, other)]
+    optimizers = [torch.optim.SGD([weight], lr=1.0) for weight in (one, other)]
     precision = Precision("float32", "cpu")
     precision.backward(3 * one.sum() + 4 * other.sum())
-    precision.step(optimisers, [one, other], clip=1.0)
+    precision.step(optimizers, [one, other], clip=1.0)
     assert float(one.detach()) == pytest.approx(-0.6, rel=1e-4)
     assert float(other.detach()) == pytest.approx(-0.8, rel=1e-4)
 

@@ -130,16 +130,16 @@ def test_a_closed_site_is_skipped_and_frozen(contexts):
     }
 
 
-def test_a_site_comes_back_as_it_was_though_the_optimiser_went_on(contexts):
+def test_a_site_comes_back_as_it_was_though_the_optimizer_went_on(contexts):
     gated = adapted(small_bolt())
-    optimiser = torch.optim.AdamW(
+    optimizer = torch.optim.AdamW(
         [*gated.matrices(), gated.gates], lr=0.05, betas=(0.9, 0.99), weight_decay=0.1
     )
 
     def step():
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         forecast(gated.model, contexts).square().mean().backward()
-        optimiser.step()
+        optimizer.step()
 
     step()
     name = gated.names[1]

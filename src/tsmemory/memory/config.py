@@ -122,7 +122,7 @@ class ObjectiveConfig:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """Optimiser and schedule.
+    """Optimizer and schedule.
 
     Attributes:
         epochs: At most this many passes; 0 trains nothing.

@@ -159,7 +159,7 @@ class FitConfig:
         ridge: The linear skip.
         adapter: Sizes of the adapter.
         objective: Terms and gates of the objective.
-        training: Optimiser and schedule.
+        training: Optimizer and schedule.
         fusion: Candidates, blocks and guard of the fusion.
         shard_size: Windows in a shard; memory is bounded by it, and a killed fit with a cache
             folder goes on at the shard it was at.

@@ -15,7 +15,7 @@ from tsmemory.progress import track
 from tsmemory.scaleout.communication import SharedModel
 from tsmemory.scaleout.groups import Ranks
 from tsmemory.scaleout.large_batch import (
-    OptimizerConfig,
+    UpdateRule,
     build_optimizers,
     scaled_rate,
     set_rate,
@@ -143,4 +143,4 @@ def optimizers_of(model: Adapter, config: TrainingConfig) -> list[torch.optim.Op
     rate, decay = config.learning_rate, config.weight_decay
     if config.optimizer == "adamw":
         return [torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=decay)]
-    return build_optimizers(model, OptimizerConfig(config.optimizer, rate, decay))
+    return build_optimizers(model, UpdateRule(config.optimizer, rate, decay))

@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from tsmemory.pretraining.config import ModelConfig, OptimiserConfig, Precision, TrainingConfig
+from tsmemory.pretraining.config import ModelConfig, OptimizerConfig, Precision, TrainingConfig
 from tsmemory.pretraining.corpus import CorpusConfig
 from tsmemory.pretraining.curve import held_out_loss
 from tsmemory.pretraining.errors import PretrainingError
@@ -65,7 +65,7 @@ MODEL = ModelConfig(
 CORPUS = CorpusConfig(contexts={128: 1.0}, horizon=32, chunk=1024)
 
 
-def ways(times: int, task: Task) -> dict[str, OptimiserConfig]:
+def ways(times: int, task: Task) -> dict[str, OptimizerConfig]:
     """All ways to learn from batches of so many times the usual size.
 
     Their averages of weights go back over as many windows as at 1x (Busbridge et al., 2023).
@@ -77,7 +77,7 @@ def ways(times: int, task: Task) -> dict[str, OptimiserConfig]:
     steps = task.samples // (times * task.batch)
     warmup = round(_WARMUP * steps)
     adamw, lars, lamb = (
-        OptimiserConfig(kind=kind, learning_rate=rate, warmup=warmup, average=_AVERAGE**times)
+        OptimizerConfig(kind=kind, learning_rate=rate, warmup=warmup, average=_AVERAGE**times)
         for kind, rate in _RATES.items()
     )
     return {
@@ -89,14 +89,14 @@ def ways(times: int, task: Task) -> dict[str, OptimiserConfig]:
 
 
 def measure(
-    task: Task, times: int, optimiser: OptimiserConfig, precision: Precision = "float32"
+    task: Task, times: int, optimizer: OptimizerConfig, precision: Precision = "float32"
 ) -> pd.DataFrame:
     """Pretrain in one way.
 
     Args:
         task: What is learnt.
         times: Multiple of the usual batch.
-        optimiser: How weights move.
+        optimizer: How weights move.
         precision: How matrices are multiplied.
 
     Returns:
@@ -113,7 +113,7 @@ def measure(
         held_out=task.held_out,
     )
     with tempfile.TemporaryDirectory() as folder:
-        trainer = pretrain(Pretraining(MODEL, CORPUS, optimiser, config, Path(folder), {}))
+        trainer = pretrain(Pretraining(MODEL, CORPUS, optimizer, config, Path(folder), {}))
     curve = pd.DataFrame(trainer.curve)
     return curve.assign(held_out=held_out_loss(curve))
 
@@ -134,11 +134,11 @@ def compare(
     """
     for times in sizes:
         batch = times * task.batch
-        for way, optimiser in ways(times, task).items():
+        for way, optimizer in ways(times, task).items():
             if chosen is not None and way not in chosen:
                 continue
             try:
-                held_out = float(measure(task, times, optimiser)["held_out"].iloc[-1])
+                held_out = float(measure(task, times, optimizer)["held_out"].iloc[-1])
             except PretrainingError as error:
                 logger.warning("%s at %dx: %s", way, times, error)
                 held_out = float("nan")
@@ -146,8 +146,8 @@ def compare(
                 "times": times,
                 "steps": task.samples // batch,
                 "way": way,
-                "rate": scaled_rate(optimiser.learning_rate, batch, optimiser.base_batch),
-                "warmup": optimiser.warmup,
+                "rate": scaled_rate(optimizer.learning_rate, batch, optimizer.base_batch),
+                "warmup": optimizer.warmup,
                 "held_out": held_out,
             }
 
@@ -162,10 +162,10 @@ def compare_precisions(task: Task, times: int) -> pd.DataFrame:
     Returns:
         Table ``step`` and, for each precision, its held-out loss and seconds.
     """
-    optimiser = ways(times, task)[BASELINE]
+    optimizer = ways(times, task)[BASELINE]
     table = pd.DataFrame()
     for precision in PRECISIONS:
-        curve = measure(task, times, optimiser, precision)
+        curve = measure(task, times, optimizer, precision)
         table["step"] = curve["step"]
         table[precision] = curve["held_out"]
         table[f"{precision}_seconds"] = curve["seconds"]

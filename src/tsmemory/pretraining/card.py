@@ -126,24 +126,24 @@ def _corpus(corpus: dict[str, Any]) -> str:
 
 
 def _training(record: TrainingRecord) -> str:
-    optimiser, training = record.recipe["optimiser"], record.recipe["training"]
+    optimizer, training = record.recipe["optimizer"], record.recipe["training"]
     kinds = {
         "muon": "Muon for the blocks' matrices, AdamW for the rest",
         "adamw": "AdamW",
         "lars": "LARS for matrices, AdamW for the rest",
         "lamb": "LAMB for matrices, AdamW for the rest",
     }
-    rate = scaled_rate(optimiser["learning_rate"], training["batch"], optimiser.get("base_batch"))
+    rate = scaled_rate(optimizer["learning_rate"], training["batch"], optimizer.get("base_batch"))
     versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
     lines = {
         "loss": "pinball over all levels in units of the context's standard deviation; steps `h` "
         f"ahead weigh `h^-{training['step_decay']:g}`, windows one over the spread that the model "
         f"itself expects plus {training['floor']:g}",
-        "optimiser": f"{kinds[optimiser['kind']]}; weight decay {optimiser['weight_decay']:g}, "
-        f"gradients clipped at {optimiser['gradient_clip']:g}",
-        "learning rate": f"{rate:g} after {optimiser['warmup']:,} steps of "
-        f"warm-up, falling to 0 over the last {optimiser['decay']:.0%}",
-        "weights kept": f"exponential moving average, decay {optimiser['average']:g}",
+        "optimizer": f"{kinds[optimizer['kind']]}; weight decay {optimizer['weight_decay']:g}, "
+        f"gradients clipped at {optimizer['gradient_clip']:g}",
+        "learning rate": f"{rate:g} after {optimizer['warmup']:,} steps of "
+        f"warm-up, falling to 0 over the last {optimizer['decay']:.0%}",
+        "weights kept": f"exponential moving average, decay {optimizer['average']:g}",
         "steps": f"{record.steps:,} of {training['batch']:,} windows",
         "samples": f"{record.samples:,} windows",
         "seed": f"{training['seed']} (initial weights and corpus)",

@@ -69,7 +69,7 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
-class OptimiserConfig:
+class OptimizerConfig:
     """How the network is trained.
 
     Attributes:

@@ -7,10 +7,10 @@ import torch
 from chronos.chronos_bolt import ChronosBoltModelForForecasting
 from torch import Tensor
 
-from tsmemory.pretraining.config import OptimiserConfig, TrainingConfig
+from tsmemory.pretraining.config import OptimizerConfig, TrainingConfig
 from tsmemory.pretraining.corpus import Batch
 from tsmemory.pretraining.model import clarity, normal_quantiles, pinball, step_weights
-from tsmemory.pretraining.optimise import build_optimisers
+from tsmemory.pretraining.optimization import make_optimizers
 from tsmemory.scaleout.communication import SharedModel
 from tsmemory.scaleout.groups import Ranks
 from tsmemory.scaleout.large_batch import set_rate
@@ -22,7 +22,7 @@ class Learner:
 
     Attributes:
         model: The network.
-        optimisers: Of its weights.
+        optimizers: Of its weights.
         precision: How it multiplies.
         weights: Of the steps ahead, in the loss. Shape ``(H,)``.
         ranks: Who trains.
@@ -31,24 +31,24 @@ class Learner:
     def __init__(
         self,
         model: ChronosBoltModelForForecasting,
-        optimiser: OptimiserConfig,
+        optimizer: OptimizerConfig,
         config: TrainingConfig,
         ranks: Ranks,
     ) -> None:
-        """Make the optimisers.
+        """Make the optimizers.
 
         Args:
             model: The network before its first step.
-            optimiser: How weights move.
+            optimizer: How weights move.
             config: Precision, loss and micro-batches.
             ranks: Who trains.
         """
         self.model, self.config, self.ranks = model, config, ranks
-        self.optimisers = build_optimisers(model, optimiser)
+        self.optimizers = make_optimizers(model, optimizer)
         self.precision = Precision(config.precision, ranks.device)
         horizon = model.chronos_config.prediction_length
         self.weights = step_weights(horizon, config.step_decay).to(ranks.device)
-        self._clip = optimiser.gradient_clip
+        self._clip = optimizer.gradient_clip
         self._shared: SharedModel | None = None
 
     def connect(self, first_step: int) -> None:
@@ -103,8 +103,8 @@ class Learner:
     def move(self, rate: float) -> None:
         """Move the weights by the gradients that were gathered."""
         assert self._shared is not None
-        set_rate(self.optimisers, rate)
-        self.precision.step(self.optimisers, self.model.parameters(), clip=self._clip)
+        set_rate(self.optimizers, rate)
+        self.precision.step(self.optimizers, self.model.parameters(), clip=self._clip)
         self._shared.stepped()
 
     def settle(self) -> None:

@@ -26,7 +26,7 @@ class TrainingRecord:
     """How a network came about.
 
     Attributes:
-        recipe: Sizes, corpus, optimiser and training.
+        recipe: Sizes, corpus, optimizer and training.
         parameters: Numbers that were learnt.
         steps: Steps done.
         samples: Windows seen.
@@ -48,7 +48,7 @@ class TrainingRecord:
         """Describe a run that has just ended in this process."""
         config = trainer.config
         return cls(
-            recipe=describe_recipe(trainer.model_config, trainer.corpus, trainer.optimiser, config),
+            recipe=describe_recipe(trainer.model_config, trainer.corpus, trainer.optimizer, config),
             parameters=count_parameters(trainer.model),
             steps=trainer.step,
             samples=trainer.step * config.batch,

@@ -9,7 +9,7 @@ import torch
 from tsmemory.fingerprint import digest
 from tsmemory.pretraining.config import (
     ModelConfig,
-    OptimiserConfig,
+    OptimizerConfig,
     TrainingConfig,
     check_recipe,
 )
@@ -28,7 +28,7 @@ _LATER = {"base_batch": None, "betas": [0.9, 0.98], "adamw_rate": None}
 
 
 def describe_recipe(
-    model: ModelConfig, corpus: CorpusConfig, optimiser: OptimiserConfig, training: TrainingConfig
+    model: ModelConfig, corpus: CorpusConfig, optimizer: OptimizerConfig, training: TrainingConfig
 ) -> dict[str, Any]:
     """Everything that a run follows from, as JSON-like values.
 
@@ -38,7 +38,7 @@ def describe_recipe(
     return {
         "model": asdict(model),
         "corpus": {**asdict(corpus), **shares},
-        "optimiser": {**asdict(optimiser), "betas": list(optimiser.betas)},
+        "optimizer": {**asdict(optimizer), "betas": list(optimizer.betas)},
         "training": asdict(training),
     }
 
@@ -65,9 +65,9 @@ def essence(recipe: Mapping[str, Any], ranks: int | None = None) -> dict[str, An
     if communication["average_every"] > 1:
         # Every check averages all weights, and micro-batches say which windows a rank learns from.
         training |= {name: recipe["training"][name] for name in ("check_every", "accumulate")}
-    given = recipe["optimiser"]
-    optimiser = {n: value for n, value in given.items() if _LATER.get(n, ...) != value}
-    return {**recipe, "optimiser": optimiser, "training": training}
+    given = recipe["optimizer"]
+    optimizer = {n: value for n, value in given.items() if _LATER.get(n, ...) != value}
+    return {**recipe, "optimizer": optimizer, "training": training}
 
 
 def refuse_misfits(model: ModelConfig, corpus: CorpusConfig, training: TrainingConfig) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from chronos.chronos_bolt import ChronosBoltModelForForecasting
 
-from tsmemory.pretraining.config import ModelConfig, OptimiserConfig, TrainingConfig
+from tsmemory.pretraining.config import ModelConfig, OptimizerConfig, TrainingConfig
 from tsmemory.pretraining.corpus import CorpusConfig
 
 Check = Callable[[ChronosBoltModelForForecasting], Mapping[str, float]]
@@ -20,7 +20,7 @@ class Pretraining:
     Attributes:
         model: Sizes.
         corpus: What is learnt from.
-        optimiser: How weights move.
+        optimizer: How weights move.
         config: How long, on which devices.
         folder: Where checkpoints are kept.
         checks: Each is called with the averaged model at every point of the curve, and returns
@@ -29,7 +29,7 @@ class Pretraining:
 
     model: ModelConfig
     corpus: CorpusConfig
-    optimiser: OptimiserConfig
+    optimizer: OptimizerConfig
     config: TrainingConfig
     folder: Path
     checks: Mapping[str, Check]

@@ -17,7 +17,7 @@ from tsmemory.pretraining.errors import PretrainingError
 from tsmemory.pretraining.hardware import describe_hardware, describe_versions
 from tsmemory.pretraining.learning import Learner
 from tsmemory.pretraining.model import build_model
-from tsmemory.pretraining.optimise import WeightAverage, is_level, learning_rate
+from tsmemory.pretraining.optimization import WeightAverage, is_level, learning_rate
 from tsmemory.pretraining.recipe import describe_recipe, essence, refuse_misfits
 from tsmemory.pretraining.task import Pretraining
 from tsmemory.scaleout.communication import average_weights
@@ -82,22 +82,22 @@ class Trainer:
         Raises:
             PretrainingError: Settings that do not fit each other.
             BackboneError: A device that this machine lacks.
-            ScaleoutError: An optimiser whose library is not installed.
+            ScaleoutError: An optimizer whose library is not installed.
         """
         config = task.config
         self.ranks = ranks or Ranks(device=config.device)
         refuse_misfits(task.model, task.corpus, config)
         check_device(self.ranks.device)
         self.model_config, self.corpus = task.model, task.corpus
-        self.optimiser, self.config, self.checks = task.optimiser, config, dict(task.checks)
+        self.optimizer, self.config, self.checks = task.optimizer, config, dict(task.checks)
         with torch.random.fork_rng(devices=[]):  # the caller's generator stays where it was
             torch.manual_seed(config.seed)
             self.model = build_model(task.model).to(self.ranks.device)
-        self.learner = Learner(self.model, self.optimiser, config, self.ranks)
-        self.average = WeightAverage(self.model, self.optimiser.average)
-        rate = scaled_rate(self.optimiser.learning_rate, config.batch, self.optimiser.base_batch)
-        self.schedule = replace(self.optimiser, learning_rate=rate)
-        recipe = describe_recipe(task.model, task.corpus, self.optimiser, config)
+        self.learner = Learner(self.model, self.optimizer, config, self.ranks)
+        self.average = WeightAverage(self.model, self.optimizer.average)
+        rate = scaled_rate(self.optimizer.learning_rate, config.batch, self.optimizer.base_batch)
+        self.schedule = replace(self.optimizer, learning_rate=rate)
+        recipe = describe_recipe(task.model, task.corpus, self.optimizer, config)
         self.checkpoints = Checkpoints(task.folder, essence(recipe, self.ranks.size))
         self.step = 0
         self.seconds = 0.0
@@ -149,7 +149,7 @@ class Trainer:
         if not math.isfinite(value):
             raise PretrainingError(
                 f"the loss is {value} at step {self.step:,} (learning rate {rate:.2g}): lower "
-                "optimiser.learning_rate, raise optimiser.warmup, or use precision float32"
+                "optimizer.learning_rate, raise optimizer.warmup, or use precision float32"
             )
         self.learner.move(rate)
         self.average.update(self.model, self.step)
@@ -211,10 +211,10 @@ class Trainer:
             "versions": self.versions,
             "model": self.model.state_dict(),
             "average": self.average.weights,
-            "optimisers": [optimiser.state_dict() for optimiser in self.learner.optimisers],
+            "optimizers": [optimizer.state_dict() for optimizer in self.learner.optimizers],
             "scaler": self.learner.precision.state_dict(),
         }
-        self.checkpoints.save(state, level=is_level(self.step, self.config.steps, self.optimiser))
+        self.checkpoints.save(state, level=is_level(self.step, self.config.steps, self.optimizer))
 
     def _resume(self) -> None:
         """Take up the latest checkpoint that belongs to this run, if there is one."""
@@ -224,8 +224,8 @@ class Trainer:
             return
         self.model.load_state_dict(state["model"])
         self.average.take(state["average"])
-        for optimiser, saved in zip(self.learner.optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(saved)
+        for optimizer, saved in zip(self.learner.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
         self.learner.precision.load_state_dict(state["scaler"])
         self.step, self.seconds, self.curve = state["step"], state["seconds"], state["curve"]
         if self.step == self.config.steps:  # else what computes from here on counts
@@ -240,7 +240,7 @@ class Trainer:
             step, steps = int(state["step"]), int(state["steps"])
             reached.append((step, steps))
             wanted, same = self.config.steps, steps == self.config.steps
-            level = all(is_level(step, end, self.optimiser) for end in (steps, wanted))
+            level = all(is_level(step, end, self.optimizer) for end in (steps, wanted))
             return step <= wanted and (same or level)
 
         state = self.checkpoints.load(fits)

@@ -119,7 +119,7 @@ def measure(ranks: Ranks, task: Task) -> dict[str, float]:
     torch.manual_seed(task.seed)
     model = Residual(task)
     shared = SharedModel(model, ranks, _loss)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     rng = np.random.default_rng(task.seed)
     truth = rng.normal(size=(task.width, 8)).astype(np.float32) / task.width**0.5
     began, before = 0.0, np.zeros(2)
@@ -130,9 +130,9 @@ def measure(ranks: Ranks, task: Task) -> dict[str, float]:
         x = rng.normal(size=(task.batch, task.width)).astype(np.float32)
         rows = ranks.share(task.batch).rows
         inputs, targets = (torch.from_numpy(a[rows]) for a in (x, np.sin(2 * x @ truth)))
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         shared(inputs, targets).backward()
-        optimiser.step()
+        optimizer.step()
         shared.stepped()
     shared.settle()
     took = time.perf_counter() - began

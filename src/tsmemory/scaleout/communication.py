@@ -29,7 +29,7 @@ class SharedModel:
     """A model that every rank holds, and whose gradients are averaged over all ranks.
 
     On one rank it is the model itself. On several the weights are those of the first rank from the
-    beginning on. The optimiser works on the parameters of the model as it was given.
+    beginning on. The optimizer works on the parameters of the model as it was given.
 
     Attributes:
         model: The model as it was given.
@@ -72,7 +72,7 @@ class SharedModel:
         return nullcontext() if self._ddp is None else self._ddp.no_sync()
 
     def stepped(self) -> None:
-        """To be called after every step of the optimiser: weights are averaged where it is due."""
+        """To be called after every step of the optimizer: weights are averaged where it is due."""
         config = self.ranks.communication
         self._step += 1
         if self._ddp is None or config.average_every == 1 or self._step <= config.average_after:

@@ -15,7 +15,7 @@ _SHARE = "share_of_rate"
 
 
 @dataclass(frozen=True)
-class OptimizerConfig:
+class UpdateRule:
     """How weights move.
 
     Attributes:
@@ -38,7 +38,7 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class Weights:
-    """The weights of a model, sorted by what an optimiser does with them.
+    """The weights of a model, sorted by what an optimizer does with them.
 
     Attributes:
         layers: Matrices that do not start at zero: they decay, and a layer-wise rate makes sense.
@@ -73,10 +73,8 @@ class Weights:
         return found
 
 
-def build_optimizers(
-    model: nn.Module | Weights, config: OptimizerConfig
-) -> list[torch.optim.Optimizer]:
-    """Give every weight its optimiser; all of them follow one schedule, see :func:`set_rate`.
+def build_optimizers(model: nn.Module | Weights, config: UpdateRule) -> list[torch.optim.Optimizer]:
+    """Give every weight its optimizer; all of them follow one schedule, see :func:`set_rate`.
 
     Args:
         model: A model before its first step, or its weights, sorted.
@@ -100,19 +98,19 @@ def build_optimizers(
     if own is not None:
         groups = [{**group, _SHARE: own / config.learning_rate} for group in groups]
     filled = [group for group in groups if group["params"]]
-    optimisers: list[torch.optim.Optimizer] = []
+    optimizers: list[torch.optim.Optimizer] = []
     if filled:
-        optimisers.append(torch.optim.AdamW(filled, lr=config.learning_rate, betas=config.betas))
+        optimizers.append(torch.optim.AdamW(filled, lr=config.learning_rate, betas=config.betas))
     if layered:
-        optimisers.append(_layer_wise(layered, config))
-    set_rate(optimisers, config.learning_rate)
-    return optimisers
+        optimizers.append(_layer_wise(layered, config))
+    set_rate(optimizers, config.learning_rate)
+    return optimizers
 
 
-def set_rate(optimisers: Iterable[torch.optim.Optimizer], rate: float) -> None:
-    """Let all groups of all optimisers move at a rate, or at their own share of it."""
-    for optimiser in optimisers:
-        for group in optimiser.param_groups:
+def set_rate(optimizers: Iterable[torch.optim.Optimizer], rate: float) -> None:
+    """Let all groups of all optimizers move at a rate, or at their own share of it."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
             group["lr"] = rate * group.get(_SHARE, 1.0)
 
 
@@ -137,7 +135,7 @@ def warming(step: int, warmup: int) -> float:
     return min(1.0, (step + 1) / max(warmup, 1))
 
 
-def _layer_wise(layers: list[nn.Parameter], config: OptimizerConfig) -> torch.optim.Optimizer:
+def _layer_wise(layers: list[nn.Parameter], config: UpdateRule) -> torch.optim.Optimizer:
     """LARS or LAMB over matrices."""
     if odd := {weight.dtype for weight in layers} - {torch.float32}:
         raise ScaleoutError(
@@ -174,7 +172,7 @@ def _library(kind: str) -> Any:
         if error.name != "pytorch_optimizer":
             raise
         raise ScaleoutError(
-            f"optimiser {kind} needs pytorch_optimizer, which is not installed: "
+            f"optimizer {kind} needs pytorch_optimizer, which is not installed: "
             "pip install 'tsmemory[distributed]'"
         ) from error
     return pytorch_optimizer

@@ -1,6 +1,6 @@
 """In which numbers a training multiplies: one place for autocasting, scaling and stepping.
 
-Weights, gradients and the optimiser's state stay float32 whatever the kind: autocasting rounds what
+Weights, gradients and the optimizer's state stay float32 whatever the kind: autocasting rounds what
 enters a product, and gradients come back in the type of the weights (METHOD 3, "fp32 master
 weights"). A layer-wise rate is therefore computed from float32.
 """
@@ -45,7 +45,7 @@ class Precision:
 
     def step(
         self,
-        optimisers: Sequence[torch.optim.Optimizer],
+        optimizers: Sequence[torch.optim.Optimizer],
         weights: Iterable[Tensor],
         *,
         clip: float,
@@ -53,22 +53,22 @@ class Precision:
         """Unscale gradients, clip them all together, move the weights, and forget the gradients.
 
         A step whose gradients have overflown float16 is left out, and later ones are scaled less.
-        It is left out by all optimisers, also where one alone has such gradients: they are clipped
+        It is left out by all optimizers, also where one alone has such gradients: they are clipped
         together, so that the others' would be multiplied by a factor that is not a number.
 
         Args:
-            optimisers: Of different weights.
+            optimizers: Of different weights.
             weights: Whose gradients are clipped.
             clip: Largest norm of all gradients together.
         """
-        for optimiser in optimisers:
-            self._scaler.unscale_(optimiser)
+        for optimizer in optimizers:
+            self._scaler.unscale_(optimizer)
         norm = torch.nn.utils.clip_grad_norm_(weights, clip)
         overflown = self._scaler.is_enabled() and not bool(torch.isfinite(norm))
-        for optimiser in optimisers:
+        for optimizer in optimizers:
             if not overflown:
-                self._scaler.step(optimiser)
-            optimiser.zero_grad()
+                self._scaler.step(optimizer)
+            optimizer.zero_grad()
         self._scaler.update()
 
     def state_dict(self) -> dict[str, Any]:

@@ -156,7 +156,7 @@ class SelectionConfig:
 
 @dataclass(frozen=True)
 class FineTuningConfig:
-    """Optimiser and schedule of every row that trains.
+    """Optimizer and schedule of every row that trains.
 
     Attributes:
         steps: At most this many; 0 leaves the closed-form start.
@@ -211,7 +211,7 @@ class TraceConfig:
         lora: Size of the adapters.
         scoring: How sites are scored.
         selection: When sites are closed.
-        training: Optimiser and schedule.
+        training: Optimizer and schedule.
     """
 
     __pydantic_config__: ClassVar = _STRICT

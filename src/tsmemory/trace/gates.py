@@ -142,7 +142,7 @@ class GatedLora(GatedLayers):
             self._layers[name].enable_adapters(False)
             for weight in self.pair(name):
                 weight.grad = None
-            # An optimiser with momentum goes on moving the whole vector of gates.
+            # An optimizer with momentum goes on moving the whole vector of gates.
             self._closed[name] = self.gate(name)
 
     def reopen(self, names: Iterable[str]) -> None:
@@ -182,7 +182,7 @@ class GatedLora(GatedLayers):
         """Raise the ranks of some sites without changing what the model answers.
 
         New rows of ``A`` are drawn, new columns of ``B`` are zero. The matrices are new parameters:
-        an optimiser has to be built after this.
+        an optimizer has to be built after this.
 
         Args:
             ranks: New rank by site.

@@ -56,7 +56,7 @@ def fine_tune(
         adapter: What is trained beside the head.
         train: Training windows.
         selection: Selection part of validation.
-        config: Optimiser and schedule.
+        config: Optimizer and schedule.
         rng: Draws the order of windows.
         label: Shown beside the progress bar.
 
@@ -70,13 +70,13 @@ def fine_tune(
     history: list[dict[str, Any]] = [{"step": 0, "selection": best, "best": True}]
     if not config.steps:
         return Course(history, 0)
-    optimiser, losses = _optimiser(model, adapter, config), list[float]()
+    optimizer, losses = _optimizer(model, adapter, config), list[float]()
     orders = _orders(len(train), config, rng)
     for step, which in enumerate(track(orders, label), start=1):
-        losses.append(_learn(model, adapter, optimiser, train.take(which), config, step))
+        losses.append(_learn(model, adapter, optimizer, train.take(which), config, step))
         if adapter.after_step(step):
-            optimiser = _optimiser(model, adapter, config)
-        optimiser.zero_grad()
+            optimizer = _optimizer(model, adapter, config)
+        optimizer.zero_grad()
         if step % config.check_every and step != config.steps:
             continue
         parts = watched.mean_losses(model)
@@ -86,11 +86,11 @@ def fine_tune(
         history.append({"step": step, "training": training, "selection": loss, "best": better})
         losses.clear()
         if better:
-            best, best_step, best_state = loss, step, _state(optimiser)
+            best, best_step, best_state = loss, step, _state(optimizer)
         elif step - max(best_step, adapter.settled) >= config.patience * config.check_every:
             break
     if best_step:
-        _restore(optimiser, best_state)
+        _restore(optimizer, best_state)
     began = history[0]["selection"]
     logger.info("%s: selection %.5f at the start, %.5f at step %d", label, began, best, best_step)
     return Course(history, best_step)
@@ -99,7 +99,7 @@ def fine_tune(
 def _learn(
     model: TraceModel,
     adapter: Adapter,
-    optimiser: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer,
     batch: Examples,
     config: FineTuningConfig,
     step: int,
@@ -109,11 +109,11 @@ def _learn(
     loss = losses.sum() / known.sum().clamp_min(1e-12)
     penalty = adapter.penalty()
     (loss if penalty is None else loss + penalty).backward()  # type: ignore[no-untyped-call]
-    trained = [weight for group in optimiser.param_groups for weight in group["params"]]
+    trained = [weight for group in optimizer.param_groups for weight in group["params"]]
     torch.nn.utils.clip_grad_norm_(trained, config.gradient_clip)
-    for group in optimiser.param_groups:
+    for group in optimizer.param_groups:
         group["lr"] = group["rate"] * _share_of_rate(step, config.steps)
-    optimiser.step()
+    optimizer.step()
     return float(loss.detach())
 
 
@@ -122,7 +122,7 @@ def _share_of_rate(step: int, steps: int) -> float:
     return min(1.0, step / _RISE) * 0.5 * (1 + math.cos(math.pi * (step - 1) / steps))
 
 
-def _optimiser(
+def _optimizer(
     model: TraceModel, adapter: Adapter, config: FineTuningConfig
 ) -> torch.optim.Optimizer:
     """AdamW over the head and what the adapter trains, each group at its own rate."""
@@ -147,13 +147,13 @@ def _orders(count: int, config: FineTuningConfig, rng: np.random.Generator) -> l
     return [np.sort(row) for row in np.concatenate(batches)[: config.steps]]
 
 
-def _state(optimiser: torch.optim.Optimizer) -> list[Tensor]:
-    groups = optimiser.param_groups
+def _state(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    groups = optimizer.param_groups
     return [weight.detach().clone() for group in groups for weight in group["params"]]
 
 
 @torch.no_grad()
-def _restore(optimiser: torch.optim.Optimizer, state: list[Tensor]) -> None:
-    weights = [weight for group in optimiser.param_groups for weight in group["params"]]
+def _restore(optimizer: torch.optim.Optimizer, state: list[Tensor]) -> None:
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     for weight, kept in zip(weights, state, strict=True):
         weight.copy_(kept)

@@ -65,7 +65,7 @@ class DistillationParams(Params):
         targets: What the adapter learns from: the teacher as it is configured, or as published,
             with step quantiles of level-shifted futures and the spread as it is retrieved.
         objective: Terms and gates.
-        training: Optimiser and schedule.
+        training: Optimizer and schedule.
         fusion: Horizon blocks, shrinkage and guard.
         seeds: Training seeds; tables show their mean, the first one's adapter is shipped.
         use_tuned: Whether what the pipeline ``tuning`` has found takes the place of what is

@@ -70,7 +70,7 @@ def pretrain_backbone(
     from tsmemory.pretraining.task import Pretraining
     from tsmemory.pretraining.training import pretrain
 
-    recipe = (params.model, params.corpus.config(params.model.horizon), params.optimiser)
+    recipe = (params.model, params.corpus.config(params.model.horizon), params.optimizer)
     folder = checkpoints.folder / recipe_digest(describe_recipe(*recipe, params.training))
 
     def scored(check: CheckWindows, model: Any) -> dict[str, Any]:

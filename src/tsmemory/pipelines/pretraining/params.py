@@ -12,7 +12,7 @@ from tsmemory.pretraining.config import (
     FAMILY_NAMES,
     Dtype,
     ModelConfig,
-    OptimiserConfig,
+    OptimizerConfig,
     TrainingConfig,
     check_recipe,
 )
@@ -168,7 +168,7 @@ class PretrainingParams(Params):
         name: What reports call the backbone.
         model: Sizes of the network.
         corpus: What the synthetic series are made of.
-        optimiser: How weights move.
+        optimizer: How weights move.
         training: How long, on which device.
         zero_shot: Windows of the checks.
         checks: Tables to check on beside the domain's own.
@@ -178,7 +178,7 @@ class PretrainingParams(Params):
     name: Annotated[str, Field(min_length=1)] = "tsmemory-bolt"
     model: ModelConfig = ModelConfig()
     corpus: CorpusParams = CorpusParams()
-    optimiser: OptimiserConfig = OptimiserConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
     training: TrainingConfig = TrainingConfig()
     zero_shot: ZeroShotParams = ZeroShotParams()
     checks: tuple[CheckParams, ...] = ()

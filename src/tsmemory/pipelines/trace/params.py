@@ -46,7 +46,7 @@ class TraceParams(Params):
         lora: Size of the adapters.
         scoring: How sites are scored.
         selection: When sites are closed, and how many stay.
-        training: Optimiser and schedule.
+        training: Optimizer and schedule.
         sites: Sites of the row ``tuned_mask``, which is there, and shipped, if they are given.
         use_tuned: Whether what the pipeline ``tuning`` has found takes the place of what is
             configured here; the command line still wins.

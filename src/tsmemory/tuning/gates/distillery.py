@@ -35,7 +35,7 @@ class Distillery:
             scored.
         teacher: The teacher as it is configured.
         adapter: Sizes of the adapter.
-        training: Optimiser and schedule.
+        training: Optimizer and schedule.
         stride: Steps between consecutive validation origins of one row.
         seed: Training seed.
     """

@@ -77,7 +77,7 @@ class GateProblem:
             teacher: The teacher as it is configured.
             adapter: Sizes of the adapter, default profile.
             objective: Loss weights and gates as they are configured.
-            training: Optimiser and schedule of a full distillation.
+            training: Optimizer and schedule of a full distillation.
             fusion: The form of fusion as it is configured.
             horizons: Horizons that are scored.
             stride: Steps between consecutive validation origins of one row.

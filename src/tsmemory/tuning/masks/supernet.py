@@ -81,13 +81,13 @@ def train_supernet(bench: Bench, config: MaskStudyConfig, rng: np.random.Generat
     lora = model.lora = _attached(model, bench, seed=int(rng.integers(2**31)))
     train = bench.examples(bench.windows.train, head).fit_to(model)
     size = min(config.batch_size, len(train))
-    optimiser, schedule = _optimiser(model, training, config.steps)
+    optimizer, schedule = _optimizer(model, training, config.steps)
     losses = []
     for _ in track(range(config.steps), "Supernet of LoRA masks"):
         which = np.sort(rng.choice(len(train), size, replace=False))
         masks = torch.from_numpy(draw_masks(_EVERY_SIZE, size, len(lora.sites), rng))
         with lora.masked(masks.to(model.device)):
-            losses.append(_learn(model, train.take(which), optimiser, training.gradient_clip))
+            losses.append(_learn(model, train.take(which), optimizer, training.gradient_clip))
         schedule.step()
     quarter = max(1, len(losses) // 4)
     logger.info(
@@ -148,7 +148,7 @@ def _attached(model: TraceModel, bench: Bench, *, seed: int) -> GatedLora:
     return GatedLora.attach(net, lora_sites(net), rank=lora.rank, alpha=lora.alpha_ratio, seed=seed)
 
 
-def _optimiser(
+def _optimizer(
     model: TraceModel, training: FineTuningConfig, steps: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.OneCycleLR]:
     """AdamW over head, matrices and gates, each at its rate; rates rise, then fall to nothing."""
@@ -157,30 +157,30 @@ def _optimiser(
     groups: list[Group] = [{"params": head, "rate": training.head_rate, "decay": 0.0}]
     groups += LoraAdapter(model.lora).groups(training)
     groups = [group for group in groups if group["params"]]
-    optimiser = torch.optim.AdamW(
+    optimizer = torch.optim.AdamW(
         [{"params": group["params"], "weight_decay": group["decay"]} for group in groups]
     )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser,
+        optimizer,
         [group["rate"] for group in groups],
         total_steps=steps + 1,
         pct_start=_RISE,
         cycle_momentum=False,
     )
-    return optimiser, schedule
+    return optimizer, schedule
 
 
 def _learn(
-    model: TraceModel, batch: Examples, optimiser: torch.optim.Optimizer, clip: float
+    model: TraceModel, batch: Examples, optimizer: torch.optim.Optimizer, clip: float
 ) -> float:
     """One step; the mean loss of its windows before it."""
     losses, known = batch.losses(model)
     loss = losses.sum() / known.sum().clamp_min(1e-12)
-    optimiser.zero_grad()
+    optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
-    weights = [weight for group in optimiser.param_groups for weight in group["params"]]
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     torch.nn.utils.clip_grad_norm_(weights, clip)
-    optimiser.step()
+    optimizer.step()
     return float(loss.detach())
 
 

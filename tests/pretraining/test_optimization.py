@@ -1,16 +1,16 @@
 import pytest
 import torch
 
-from tsmemory.pretraining.config import OptimiserConfig
+from tsmemory.pretraining.config import OptimizerConfig
 from tsmemory.pretraining.model import build_model
-from tsmemory.pretraining.optimise import (
+from tsmemory.pretraining.optimization import (
     WeightAverage,
-    build_optimisers,
     is_level,
     learning_rate,
+    make_optimizers,
 )
 
-CONFIG = OptimiserConfig(learning_rate=2.0, warmup=4, decay=0.25)
+CONFIG = OptimizerConfig(learning_rate=2.0, warmup=4, decay=0.25)
 
 
 def rates(steps, config=CONFIG):
@@ -26,7 +26,7 @@ def test_the_rate_rises_stays_and_falls():
 
 
 def test_without_warmup_and_decay_it_is_constant():
-    assert rates(10, OptimiserConfig(learning_rate=1.0, warmup=0, decay=0.0)) == [1.0] * 10
+    assert rates(10, OptimizerConfig(learning_rate=1.0, warmup=0, decay=0.0)) == [1.0] * 10
 
 
 @pytest.mark.parametrize("steps", [3, 8, 40, 41])
@@ -37,19 +37,19 @@ def test_level_steps_are_those_of_any_longer_run(steps):
 
 
 @pytest.mark.parametrize("kind", ["muon", "adamw"])
-def test_every_weight_has_one_optimiser(kind, recipe):
+def test_every_weight_has_one_optimizer(kind, recipe):
     model = build_model(recipe.model)
-    optimisers = build_optimisers(model, OptimiserConfig(kind=kind))
-    groups = [group for optimiser in optimisers for group in optimiser.param_groups]
+    optimizers = make_optimizers(model, OptimizerConfig(kind=kind))
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
     sorted_in = [id(weight) for group in groups for weight in group["params"]]
     assert sorted(sorted_in) == sorted(id(weight) for weight in model.parameters())
-    assert len(optimisers) == (2 if kind == "muon" else 1)
+    assert len(optimizers) == (2 if kind == "muon" else 1)
 
 
 def test_muon_has_the_blocks_matrices_and_norms_do_not_decay(recipe):
     model = build_model(recipe.model)
     names = {id(weight): name for name, weight in model.named_parameters()}
-    adamw, muon = build_optimisers(model, OptimiserConfig())
+    adamw, muon = make_optimizers(model, OptimizerConfig())
     blocks = {names[id(weight)] for weight in muon.param_groups[0]["params"]}
     assert all(".block." in name for name in blocks)
     assert any(".SelfAttention.q." in name for name in blocks)

@@ -1,16 +1,16 @@
-"""How weights move: optimisers, learning-rate schedule and weight averaging."""
+"""How weights move: optimizers, learning-rate schedule and weight averaging."""
 
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-from tsmemory.pretraining.config import OptimiserConfig
-from tsmemory.scaleout.large_batch import OptimizerConfig, Weights, build_optimizers, warming
+from tsmemory.pretraining.config import OptimizerConfig
+from tsmemory.scaleout.large_batch import UpdateRule, Weights, build_optimizers, warming
 
 
-def build_optimisers(model: nn.Module, config: OptimiserConfig) -> list[torch.optim.Optimizer]:
-    """Sort the parameters by what they are and give each group its optimiser.
+def make_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.optim.Optimizer]:
+    """Sort the parameters by what they are and give each group its optimizer.
 
     Raises:
         ScaleoutError: LARS or LAMB without the library that has them.
@@ -25,7 +25,7 @@ def build_optimisers(model: nn.Module, config: OptimiserConfig) -> list[torch.op
             matrices.append(weight)
     if config.kind in ("lars", "lamb"):
         sorted_ = Weights.of(model, plain=rest)
-        rule = OptimizerConfig(
+        rule = UpdateRule(
             config.kind, config.learning_rate, config.weight_decay, config.betas, config.adamw_rate
         )
         return build_optimizers(sorted_, rule)
@@ -45,7 +45,7 @@ def build_optimisers(model: nn.Module, config: OptimiserConfig) -> list[torch.op
     return [adamw, muon]
 
 
-def learning_rate(step: int, steps: int, config: OptimiserConfig) -> float:
+def learning_rate(step: int, steps: int, config: OptimizerConfig) -> float:
     """Rate at a step: rising, level, then falling in a straight line to 0.
 
     The level part does not depend on ``steps``, so that a run may be prolonged before it falls.
@@ -53,14 +53,14 @@ def learning_rate(step: int, steps: int, config: OptimiserConfig) -> float:
     return config.learning_rate * min(warming(step, config.warmup), _falling(step, steps, config))
 
 
-def is_level(step: int, steps: int, config: OptimiserConfig) -> bool:
+def is_level(step: int, steps: int, config: OptimizerConfig) -> bool:
     """Whether the rates of all steps before this one are those of any longer run as well."""
     # The rate of a run without end only rises and the other only falls: the last step decides.
     rising = min(1.0, step / max(config.warmup, 1))
     return step == 0 or _falling(step - 1, steps, config) >= rising
 
 
-def _falling(step: int, steps: int, config: OptimiserConfig) -> float:
+def _falling(step: int, steps: int, config: OptimizerConfig) -> float:
     return (steps - step) / max(config.decay * steps, 1)
 
 
