@@ -15,7 +15,7 @@ from tsmemory.memory.forecast_tables import (
 )
 from tsmemory.memory.known_series import KnownSeries
 from tsmemory.memory.new_tables import NewTables, Reading
-from tsmemory.scaleout.config import ShardsConfig
+from tsmemory.scaleout.config import IN_THIS_PROCESS, ShardsConfig
 from tsmemory.scaleout.shards import ShardCache
 from tsmemory.series.partitions import find_partitions
 
@@ -43,7 +43,12 @@ def forecast(tmp_path, frames):
     """Forecast them."""
 
     def ask(
-        piece=100, forecaster=FORECASTER, horizon=H, targets=None, sharing=None, folder="workspace"
+        piece=100,
+        forecaster=FORECASTER,
+        horizon=H,
+        targets=None,
+        sharing=IN_THIS_PROCESS,
+        folder="workspace",
     ):
         partitions = find_partitions(tmp_path / "new")
         reading = Reading(target_columns=targets)

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from tsmemory.scaleout.config import CommunicationConfig
+from tsmemory.scaleout.config import CommunicationConfig, OptimizerKind, PrecisionKind
 
 Profile = Literal["default", "paper"]
 Base = Literal["both", "ridge", "backbone"]
@@ -158,11 +158,11 @@ class TrainingConfig:
     weight_decay: float = 0.01
     gradient_clip: float = 1.0
     validation_windows: int = 4096
-    optimizer: Literal["adamw", "lars", "lamb"] = "adamw"
+    optimizer: OptimizerKind = "adamw"
     base_batch: int | None = None
     warmup: float = 0.0
     accumulate: int = 1
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    precision: PrecisionKind = "float32"
     device: str = "cpu"
     devices: int = 1
     communication: CommunicationConfig = field(default_factory=CommunicationConfig)

@@ -16,7 +16,7 @@ from tsmemory.fingerprint import digest, digest_arrays
 from tsmemory.memory import contexts, known_series
 from tsmemory.memory.forecaster import MemoryForecaster
 from tsmemory.memory.new_tables import NewTable, NewTables, Reading, filtered
-from tsmemory.scaleout.config import ShardsConfig
+from tsmemory.scaleout.config import IN_THIS_PROCESS, ShardsConfig
 from tsmemory.scaleout.shards import Arrays, ShardCache, map_shards
 from tsmemory.series.partitions import Partition, Partitions
 
@@ -155,7 +155,7 @@ def forecast_tables(
     batch_size: int,
     piece: int,
     workspace: ShardCache,
-    sharing: ShardsConfig | None = None,
+    sharing: ShardsConfig = IN_THIS_PROCESS,
 ) -> ForecastTables:
     """Forecast every series of every table.
 
@@ -169,7 +169,7 @@ def forecast_tables(
         batch_size: Series in one pass.
         piece: Series whose forecasts are kept together; a killed run goes on with the next piece.
         workspace: Where finished pieces are kept.
-        sharing: Who works through the pieces; ``None``: this process.
+        sharing: Who works through the pieces; by default this process.
 
     Returns:
         The forecasts, which lie in the workspace until they are saved.

@@ -13,7 +13,7 @@ from tsmemory.backbones import Backbone
 from tsmemory.backbones.answers import answers_key
 from tsmemory.fingerprint import digest
 from tsmemory.memory.origins import asked_at, window_origins
-from tsmemory.scaleout.config import ShardsConfig
+from tsmemory.scaleout.config import IN_THIS_PROCESS, ShardsConfig
 from tsmemory.scaleout.content_cache import ContentCache, link_or_save
 from tsmemory.scaleout.gathering import gather_shards
 from tsmemory.scaleout.shards import Arrays, ShardCache
@@ -91,7 +91,7 @@ def forecast_windows(
     answers: ContentCache | None = None,
     settings: Mapping[str, Any] | None = None,
     description: str = "Forecasting",
-    sharing: ShardsConfig | None = None,
+    sharing: ShardsConfig = IN_THIS_PROCESS,
 ) -> BackboneForecasts:
     """Ask the frozen backbone about every window, to the longest horizon.
 
@@ -108,7 +108,7 @@ def forecast_windows(
         answers: Where forecasts are found that an earlier run asked for, and kept for the next one.
         settings: What the backbone was loaded with, as far as its fingerprint does not say it.
         description: Shown beside the progress bar.
-        sharing: Who works through the shards; ``None``: this process.
+        sharing: Who works through the shards; by default this process.
 
     Returns:
         Keys and quantiles. With ``cache`` or ``answers`` they are mapped from files there, so that

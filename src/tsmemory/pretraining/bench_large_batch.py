@@ -16,18 +16,19 @@ from typing import Any
 
 import pandas as pd
 
-from tsmemory.pretraining.config import ModelConfig, OptimizerConfig, Precision, TrainingConfig
+from tsmemory.pretraining.config import ModelConfig, OptimizerConfig, TrainingConfig
 from tsmemory.pretraining.corpus import CorpusConfig
 from tsmemory.pretraining.curve import held_out_loss
 from tsmemory.pretraining.errors import PretrainingError
 from tsmemory.pretraining.task import Pretraining
 from tsmemory.pretraining.training import pretrain
-from tsmemory.scaleout.large_batch import Kind, scaled_rate
+from tsmemory.scaleout.config import OptimizerKind, PrecisionKind
+from tsmemory.scaleout.large_batch import scaled_rate
 from tsmemory.scaleout.writing import write_whole
 
-PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "float16")
+PRECISIONS: tuple[PrecisionKind, ...] = ("float32", "bfloat16", "float16")
 BASELINE = "AdamW"
-_RATES: dict[Kind, float] = {"adamw": 1e-3, "lars": 0.02, "lamb": 0.01}
+_RATES: dict[OptimizerKind, float] = {"adamw": 1e-3, "lars": 0.02, "lamb": 0.01}
 _LAMB_BETAS, _LAMB_ADAMW_RATE = (0.8, 0.95), 0.02
 _WARMUP = 0.1  # of all steps
 _AVERAGE = 0.998  # decay of the average of the weights at 1x
@@ -89,7 +90,7 @@ def ways(times: int, task: Task) -> dict[str, OptimizerConfig]:
 
 
 def measure(
-    task: Task, times: int, optimizer: OptimizerConfig, precision: Precision = "float32"
+    task: Task, times: int, optimizer: OptimizerConfig, precision: PrecisionKind = "float32"
 ) -> pd.DataFrame:
     """Pretrain in one way.
 

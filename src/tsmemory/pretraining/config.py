@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from tsmemory.scaleout.config import CommunicationConfig
+from tsmemory.scaleout.config import CommunicationConfig, PrecisionKind
 
-Precision = Literal["float32", "bfloat16", "float16"]
 Dtype = Literal["float32", "bfloat16", "float16"]
 
 # Names of tsmemory.pretraining.families.FAMILIES, which cannot be imported without torch.
@@ -158,7 +157,7 @@ class TrainingConfig:
     device: str = "cpu"
     devices: int = 1
     communication: CommunicationConfig = field(default_factory=CommunicationConfig)
-    precision: Precision = "bfloat16"
+    precision: PrecisionKind = "bfloat16"
     check_every: int = 500
     held_out: int = 512
 

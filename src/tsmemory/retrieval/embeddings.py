@@ -11,7 +11,7 @@ import numpy as np
 from tsmemory.backbones import Backbone
 from tsmemory.backbones.answers import answers_key
 from tsmemory.retrieval.keys import Float, KeyConfig, calendar_phases, make_keys
-from tsmemory.scaleout.config import ShardsConfig
+from tsmemory.scaleout.config import IN_THIS_PROCESS, ShardsConfig
 from tsmemory.scaleout.content_cache import ContentCache, link_or_save
 from tsmemory.scaleout.gathering import gather_shards
 from tsmemory.scaleout.shards import Arrays, ShardCache
@@ -85,7 +85,7 @@ def embed_windows(
     cache: ShardCache | None = None,
     answers: ContentCache | None = None,
     settings: Mapping[str, Any] | None = None,
-    sharing: ShardsConfig | None = None,
+    sharing: ShardsConfig = IN_THIS_PROCESS,
 ) -> Float:
     """Keys of many windows.
 
@@ -99,7 +99,7 @@ def embed_windows(
         cache: Where finished shards are kept, so that a killed run goes on where it was.
         answers: Where embeddings are found that an earlier run asked for, and kept for the next.
         settings: What the backbone was loaded with, as far as its fingerprint does not say it.
-        sharing: Who works through the shards; ``None``: this process.
+        sharing: Who works through the shards; by default this process.
 
     Returns:
         Unscaled keys of shape ``(N, d)``. Plain embeddings are mapped from a file where there is
@@ -147,7 +147,7 @@ class _Embedding:
     cache: ShardCache | None
     answers: ContentCache | None
     settings: Mapping[str, Any] | None
-    sharing: ShardsConfig | None
+    sharing: ShardsConfig
 
     def all(self, known: KnownKeys | None) -> Float:
         """Embeddings, known ones and new ones. Shape ``(N, d)``."""

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+PrecisionKind = Literal["float32", "bfloat16", "float16"]
+OptimizerKind = Literal["adamw", "lars", "lamb"]
 _STRICT: dict[str, str] = {"extra": "forbid"}
 _NO_EFFECT = {"affects_results": False}  # for fingerprints, see tsmemory.runs.parameters
 

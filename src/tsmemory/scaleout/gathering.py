@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsmemory.fingerprint import digest
-from tsmemory.scaleout.config import ShardsConfig
+from tsmemory.scaleout.config import IN_THIS_PROCESS, ShardsConfig
 from tsmemory.scaleout.shards import Arrays, ShardCache, map_shards
 
 Float = NDArray[np.float32]
@@ -39,7 +39,7 @@ def gather_shards(
     key: str,
     cache: ShardCache | None,
     description: str,
-    config: ShardsConfig | None = None,
+    config: ShardsConfig = IN_THIS_PROCESS,
 ) -> Gathered:
     """Apply a function to rows, a shard at a time, and put what it gives together.
 
@@ -51,7 +51,7 @@ def gather_shards(
         key: Digest of everything that the results follow from, but for ``size``.
         cache: Where finished shards are kept; ``None`` keeps nothing.
         description: A few words on the work, for the progress bar.
-        config: Who works; ``None``: this process.
+        config: Who works; by default this process.
 
     Returns:
         The results. With a cache they are mapped from files in it, so that memory does not grow

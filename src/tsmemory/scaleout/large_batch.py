@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from torch import nn
 
+from tsmemory.scaleout.config import OptimizerKind
 from tsmemory.scaleout.errors import ScaleoutError
-
-Kind = Literal["adamw", "lars", "lamb"]
 
 _SHARE = "share_of_rate"
 
@@ -29,7 +28,7 @@ class UpdateRule:
             something else; ``None`` takes ``learning_rate``.
     """
 
-    kind: Kind = "adamw"
+    kind: OptimizerKind = "adamw"
     learning_rate: float = 1e-3
     weight_decay: float = 0.0
     betas: tuple[float, float] = (0.9, 0.999)

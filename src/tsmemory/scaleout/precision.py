@@ -6,12 +6,12 @@ weights"). A layer-wise rate is therefore computed from float32.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-Kind = Literal["float32", "bfloat16", "float16"]
+from tsmemory.scaleout.config import PrecisionKind
 
 
 class Precision:
@@ -22,7 +22,7 @@ class Precision:
         device: Torch device of the model.
     """
 
-    def __init__(self, kind: Kind, device: str | torch.device) -> None:
+    def __init__(self, kind: PrecisionKind, device: str | torch.device) -> None:
         """Choose.
 
         Args:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from typing import TypeVar
 
 from tsmemory.progress import track
-from tsmemory.scaleout.config import ShardsConfig
+from tsmemory.scaleout.config import IN_THIS_PROCESS, ShardsConfig
 from tsmemory.scaleout.shard_cache import Arrays, OpenShardCache, ShardCache
 
 __all__ = ["Arrays", "OpenShardCache", "ShardCache", "map_shards"]
@@ -24,7 +24,7 @@ def map_shards(
     *,
     cache: OpenShardCache | None,
     description: str,
-    config: ShardsConfig | None = None,
+    config: ShardsConfig = IN_THIS_PROCESS,
 ) -> Iterator[Arrays]:
     """Apply a function to every shard; results come in order, whatever the order of the work.
 
@@ -39,7 +39,7 @@ def map_shards(
         cache: Where results are kept and, after an interrupted run, found; ``None`` keeps nothing.
             Workers that see its folder write their results there themselves.
         description: A few words on the work, for the progress bar.
-        config: Who works; ``None``: this process, each result being kept before the next begins.
+        config: Who works; by default this process, each result being kept before the next begins.
 
     Yields:
         The result of each shard, in the order of ``shards``.
@@ -54,7 +54,7 @@ def map_shards(
     if len(missing) < len(shards):
         ready = len(shards) - len(missing)
         logger.info("%s: %d of %d shards are already there", description, ready, len(shards))
-    if config is not None and config.executor != "inline" and len(missing) > 1:
+    if config.executor != "inline" and len(missing) > 1:
         from tsmemory.scaleout.shard_crew import shared_out
 
         with shared_out(function, shards, missing, cache, description, config) as take:

@@ -16,7 +16,7 @@ from tsmemory.fingerprint import digest, digest_arrays
 from tsmemory.retrieval.datastore import Datastore
 from tsmemory.retrieval.embargo import Embargo
 from tsmemory.retrieval.keys import make_keys
-from tsmemory.scaleout.config import ShardsConfig
+from tsmemory.scaleout.config import IN_THIS_PROCESS, ShardsConfig
 from tsmemory.scaleout.shards import Arrays, ShardCache, map_shards
 from tsmemory.series.series_set import Float, SeriesSet
 from tsmemory.series.windows import Windows
@@ -185,7 +185,7 @@ def find_neighbours(
     confidence: ConfidenceKind = "max_weight",
     own_nearest: Float | None = None,
     device: str = "cpu",
-    sharing: ShardsConfig | None = None,
+    sharing: ShardsConfig = IN_THIS_PROCESS,
 ) -> Neighbours:
     """Search the datastore for every query, shard by shard.
 
@@ -208,7 +208,7 @@ def find_neighbours(
         own_nearest: Percentiles of nearest distances that the queries' are compared with; by
             default their own, which are the datastore's where queries are training windows.
         device: Torch device that searches; ``cpu`` leaves it to faiss, others search exactly.
-        sharing: Who works through the shards; ``None``: this process.
+        sharing: Who works through the shards; by default this process.
 
     Returns:
         Neighbours and weights of the queries.
