@@ -27,7 +27,7 @@ from tsmemory.pretraining.config import (
         (lambda: TrainingConfig(batch=8, accumulate=3, devices=3), "batch of 8 windows is too"),
         (lambda: TrainingConfig(device="cuda:1", devices=2), "cuda:1 cannot be shared by 2 ranks"),
         (lambda: OptimizerConfig(base_batch=0), "base_batch must be above 0"),
-        (lambda: OptimizerConfig(betas=(0.9, 1.0)), "betas must lie in"),
+        (lambda: OptimizerConfig(beta2=1.0), "beta2 must lie in"),
         (lambda: OptimizerConfig(kind="lamb", adamw_rate=0), "adamw_rate must be above 0"),
         (lambda: OptimizerConfig(kind="muon", adamw_rate=0.1), "adamw_rate belongs to kind lars"),
     ],

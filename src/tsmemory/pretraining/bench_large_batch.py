@@ -29,7 +29,8 @@ from tsmemory.scaleout.writing import write_whole
 PRECISIONS: tuple[PrecisionKind, ...] = ("float32", "bfloat16", "float16")
 BASELINE = "AdamW"
 _RATES: dict[OptimizerKind, float] = {"adamw": 1e-3, "lars": 0.02, "lamb": 0.01}
-_LAMB_BETAS, _LAMB_ADAMW_RATE = (0.8, 0.95), 0.02
+_BETAS = (0.8, 0.95)  # of LAMB
+_REST_RATE = 0.02  # of what LAMB leaves to AdamW
 _WARMUP = 0.1  # of all steps
 _AVERAGE = 0.998  # decay of the average of the weights at 1x
 _POINTS = 8  # of a loss curve
@@ -85,7 +86,7 @@ def ways(times: int, task: Task) -> dict[str, OptimizerConfig]:
         BASELINE: adamw,
         "AdamW, scaled": replace(adamw, base_batch=task.batch),
         "LARS": lars,
-        "LAMB": replace(lamb, betas=_LAMB_BETAS, adamw_rate=_LAMB_ADAMW_RATE),
+        "LAMB": replace(lamb, beta1=_BETAS[0], beta2=_BETAS[1], adamw_rate=_REST_RATE),
     }
 
 

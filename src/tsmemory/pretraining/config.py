@@ -84,8 +84,9 @@ class OptimizerConfig:
         weight_decay: Decoupled weight decay of matrices; biases, norms and embeddings have none.
         gradient_clip: Largest norm of a gradient.
         average: Decay of the exponential moving average of the weights, which is what is kept.
-        betas: Decays of AdamW's and LAMB's moments; the first is LARS's momentum. With large
-            batches there are few steps to remember, and smaller ones learn faster.
+        beta1: Decay of AdamW's and LAMB's first moments, and LARS's momentum. With large batches
+            there are few steps to remember, and smaller decays learn faster.
+        beta2: Decay of the second moments, likewise.
         adamw_rate: Peak rate of what ``lars`` and ``lamb`` leave to AdamW, scaled as
             ``learning_rate`` is; ``None`` takes that one.
     """
@@ -100,7 +101,8 @@ class OptimizerConfig:
     weight_decay: float = 0.01
     gradient_clip: float = 1.0
     average: float = 0.998
-    betas: tuple[float, float] = (0.9, 0.98)
+    beta1: float = 0.9
+    beta2: float = 0.98
     adamw_rate: float | None = None
 
     def __post_init__(self) -> None:
@@ -109,10 +111,9 @@ class OptimizerConfig:
         if self.base_batch is not None:
             _positive(self, "base_batch")
         _share(self, "decay")
-        if not 0 <= self.average < 1:
-            raise ValueError(f"average must lie in [0, 1), got {self.average}")
-        if not all(0 <= beta < 1 for beta in self.betas):
-            raise ValueError(f"betas must lie in [0, 1), got {list(self.betas)}")
+        for name in ("average", "beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
         if self.adamw_rate is not None:
             _positive(self, "adamw_rate")
             if self.kind not in ("lars", "lamb"):

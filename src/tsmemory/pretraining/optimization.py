@@ -15,6 +15,7 @@ def make_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.opt
     Raises:
         ScaleoutError: LARS or LAMB without the library that has them.
     """
+    betas = config.beta1, config.beta2
     blocks, matrices, rest = [], [], []
     for name, weight in model.named_parameters():
         if weight.ndim < 2 or "shared" in name or "relative_attention_bias" in name:
@@ -26,14 +27,14 @@ def make_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.opt
     if config.kind in ("lars", "lamb"):
         sorted_ = Weights.of(model, plain=rest)
         rule = UpdateRule(
-            config.kind, config.learning_rate, config.weight_decay, config.betas, config.adamw_rate
+            config.kind, config.learning_rate, config.weight_decay, betas, config.adamw_rate
         )
         return build_optimizers(sorted_, rule)
     groups = [
         {"params": matrices, "weight_decay": config.weight_decay},
         {"params": rest, "weight_decay": 0.0},
     ]
-    adamw = torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas)
+    adamw = torch.optim.AdamW(groups, lr=config.learning_rate, betas=betas)
     if not blocks:
         return [adamw]
     muon = torch.optim.Muon(

@@ -24,7 +24,7 @@ _SHARES = ("families", "contexts")
 _FREE = ("steps", "check_every", "held_out", "accumulate", "devices", "communication")
 
 # Settings that came later, and what they were before: checkpoints from then are as good.
-_LATER = {"base_batch": None, "betas": [0.9, 0.98], "adamw_rate": None}
+_LATER = {"base_batch": None, "beta1": 0.9, "beta2": 0.98, "adamw_rate": None}
 
 
 def describe_recipe(
@@ -38,7 +38,7 @@ def describe_recipe(
     return {
         "model": asdict(model),
         "corpus": {**asdict(corpus), **shares},
-        "optimizer": {**asdict(optimizer), "betas": list(optimizer.betas)},
+        "optimizer": asdict(optimizer),
         "training": asdict(training),
     }
 
