@@ -53,6 +53,27 @@ class Deserted:
         return made
 
 
+@pytest.fixture
+def cluster():
+    """A Dask cluster of one worker, which a test takes something from."""
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, dashboard_address=":0", memory_limit=0
+    ) as found:
+        yield found
+
+
+@pytest.fixture
+def begun(cluster, tmp_path, monkeypatch):
+    """Long work on it, of which the first shard is done; a silent scheduler is noticed soon."""
+    monkeypatch.setattr("tsmemory.scaleout.shard_pools._TIMEOUT", 5)
+    config = ShardsConfig("dask", address=cluster.scheduler_address)
+    work = Noted(tmp_path, ONES, "slow")
+    results = map_shards(work, range(90), cache=None, description="work", config=config)
+    next(results)
+    return results
+
+
 @pytest.mark.parametrize("looks", [3, 10**9])
 def test_workers_that_are_gone_are_waited_for_but_not_for_ever(looks, monkeypatch, caplog):
     monkeypatch.setattr("tsmemory.scaleout.shard_crew._LOOK", 0.01)
@@ -66,31 +87,14 @@ def test_workers_that_are_gone_are_waited_for_but_not_for_ever(looks, monkeypatc
     assert caplog.text.count("no worker is left") == 1
 
 
-def test_a_cluster_that_has_lost_its_workers_is_given_up(tmp_path, monkeypatch):
-    distributed = pytest.importorskip("distributed")
+def test_a_cluster_that_has_lost_its_workers_is_given_up(cluster, begun, monkeypatch):
     monkeypatch.setattr("tsmemory.scaleout.shard_crew._PATIENCE", 0.5)
-    with distributed.LocalCluster(
-        n_workers=1, threads_per_worker=1, dashboard_address=":0", memory_limit=0
-    ) as lost:
-        config = ShardsConfig("dask", address=lost.scheduler_address)
-        work = Noted(tmp_path, ONES, "slow")
-        results = map_shards(work, range(90), cache=None, description="work", config=config)
-        next(results)
-        lost.scale(0)
-        with pytest.raises(ScaleoutError, match="all workers are gone"):
-            list(results)
+    cluster.scale(0)
+    with pytest.raises(ScaleoutError, match="all workers are gone"):
+        list(begun)
 
 
-def test_a_cluster_whose_scheduler_has_ended_is_told(tmp_path, monkeypatch):
-    distributed = pytest.importorskip("distributed")
-    monkeypatch.setattr("tsmemory.scaleout.shard_pools._TIMEOUT", 2)
-    with distributed.LocalCluster(
-        n_workers=1, threads_per_worker=1, dashboard_address=":0", memory_limit=0
-    ) as lost:
-        config = ShardsConfig("dask", address=lost.scheduler_address)
-        work = Noted(tmp_path, ONES, "slow")
-        results = map_shards(work, range(90), cache=None, description="work", config=config)
-        next(results)
-        lost.close()
-        with pytest.raises(ScaleoutError, match=r"scheduler .* does not answer any more"):
-            list(results)
+def test_a_cluster_whose_scheduler_has_ended_is_told(cluster, begun):
+    cluster.close()
+    with pytest.raises(ScaleoutError, match=r"scheduler .* does not answer any more"):
+        list(begun)
